@@ -1,0 +1,133 @@
+"""The command `gsos`: run the notebooks, collect trial records, rebuild the figures."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+import yaml
+from typer.core import TyperCommand
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Which hyperparameters matter, and how does knowing it make tuning faster?",
+)
+
+
+class _PairCommand(TyperCommand):
+    """Takes `-p NAME VALUE` as papermill does; Typer's own lists have options of one value only."""
+
+    def parse_args(self, ctx, args: list[str]) -> list[str]:
+        joined, rest = [], iter(args)
+        for arg in rest:
+            joined.append(arg)
+            if arg in ("-p", "--parameter"):
+                name, value = next(rest, None), next(rest, None)
+                if value is None:
+                    raise typer.BadParameter("-p needs two values: NAME VALUE")
+                joined.append(f"{name}={value}")
+        return super().parse_args(ctx, joined)
+
+
+@app.command(cls=_PairCommand)
+def run(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Numbers, names or paths; all where none.")] = None,
+    profile: Annotated[str, typer.Option(help="A file in notebooks/profiles: how much is run.")] = "quick",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A parameter of the notebooks; repeatable."),
+    ] = None,
+) -> None:
+    """Run notebooks with a profile and write runs/PROFILE. What is done and unchanged is skipped."""
+    from gsos import notebooks as nb
+
+    overrides = dict(pair.split("=", 1) for pair in parameter or [])
+    try:
+        chosen = nb.find(notebooks or [])
+        parameters = nb.read_profile(profile) | {name: yaml.safe_load(value) for name, value in overrides.items()}
+        for notebook in chosen:
+            nb.check_parameters(notebook, parameters)
+        runs = [nb.run(notebook, parameters) for notebook in chosen]
+    except (ValueError, OSError, nb.NotebookError) as error:
+        _fail(error)
+    _summary(runs)
+
+
+def _summary(runs: list) -> None:
+    """What was made, where to look, where the time went."""
+    from gsos.notebooks import slowest_cells
+
+    folder = runs[0].notebook.parents[1]
+    for notebook, seconds, skipped in runs:
+        print(f"\n{notebook.stem}: " + ("done before, nothing has changed" if skipped else f"{seconds:.0f} s"))
+        for duration, line in slowest_cells(notebook):
+            print(f"  {duration:6.1f} s  {line}")
+    print(f"\nIn {folder}:")
+    for kind in ("notebooks/*.ipynb", "figures/*.png", "figures/*.svg", "tables/*.csv", "run.log"):
+        if files := sorted(folder.glob(kind)):
+            print(f"  {kind:<18} {len(files):>3}  {', '.join(file.stem for file in files)}")
+
+
+@app.command()
+def collect(
+    dataset: Annotated[str, typer.Option(help="A name that `gsos.datasets.available()` lists.")],
+    n: Annotated[int, typer.Option(help="Records wanted, random search : BOHB = 7 : 3.")],
+    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; processes may share a GPU.")] = "auto",
+    study: Annotated[str, typer.Option(help="Name of the study; one study, one set of sizes.")] = "hia",
+    store: Annotated[str, typer.Option(help="Journal file or RDB URL.")] = "runs/hia/trials.journal",
+    n_train: Annotated[int | None, typer.Option(help="Training images; default all.")] = None,
+    size: Annotated[int | None, typer.Option(help="Resize the images to so many pixels.")] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+    export: Annotated[Path | None, typer.Option(help="Write the records to this Parquet file.")] = None,
+) -> None:
+    """Train CNNs of HIA's space and record them. Stop and repeat it as you like: it goes on where it was."""
+    from gsos import records
+    from gsos.collect import collect as collect_records
+    from gsos.datasets import load
+
+    try:
+        images = load(dataset, n_train=n_train, size=size, seed=seed)
+        frame = collect_records(
+            images, n, store=store, study=study, workers=workers, device=device, seed=seed, progress=True
+        )
+        if export is not None:
+            records.export(frame, export)
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        _fail("stopped; what had finished is recorded, and the same command goes on from there")
+    counts = ", ".join(f"{count} {state}" for state, count in frame.state.value_counts().items())
+    print(f"{len(frame)} records of {dataset} in {store}: {counts}; best {frame.validation_accuracy.max():.4f}")
+
+
+@app.command()
+def figures() -> None:
+    """Rebuild figures/ and the notebooks' saved outputs from the committed records; nothing is trained."""
+    from gsos import notebooks as nb
+    from gsos.paths import ROOT
+
+    try:
+        parameters = nb.read_profile("recorded")
+        for notebook in nb.find([]):
+            executed = nb.run(notebook, parameters).notebook
+            nb.save_outputs(executed, notebook)
+            made = executed.parents[1] / "figures"
+            for file in sorted(made.glob(f"{notebook.stem[:2]}_*")):
+                (ROOT / "figures").mkdir(exist_ok=True)
+                shutil.copy(file, ROOT / "figures")
+                print(ROOT / "figures" / file.name)
+    except (ValueError, OSError, nb.NotebookError) as error:
+        _fail(error)
+
+
+def _fail(error: object) -> NoReturn:
+    print(f"gsos: {error}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

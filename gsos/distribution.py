@@ -1,0 +1,54 @@
+"""How accuracies are distributed: shares by interval, whether there are two modes, medians with intervals."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import bootstrap
+
+ACCURACY_EDGES = np.round(np.linspace(0, 1, 11), 1)  # HIA's ten performance intervals of 0.1
+
+
+def accuracy_shares(frame: pd.DataFrame, edges: NDArray[np.float64] = ACCURACY_EDGES) -> pd.DataFrame:
+    """Share of all records in each interval of accuracy, a column for each strategy; together they sum to 1.
+
+    Intervals are closed on the left, the last on both sides. Records without an accuracy do not count.
+    """
+    frame = frame.dropna(subset="validation_accuracy")
+    counts = {
+        strategy: np.histogram(rows.validation_accuracy, edges)[0] / len(frame)
+        for strategy, rows in frame.groupby("strategy")
+    }
+    index = pd.Index([f"{low:g}-{high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True)], name="accuracy")
+    return pd.DataFrame(counts, index=index).reindex(columns=["random", "bohb"], fill_value=0.0)
+
+
+def valley(shares: ArrayLike) -> float:
+    """How deep the gap between two modes is: the lowest interval between them over the lower of the two.
+
+    shares: (bins,). The modes are the highest interval of the lower and of the upper half. 0: an empty gap;
+    1: no gap at all, so that there is one mode or none.
+    """
+    shares = np.asarray(shares, dtype=float)
+    half = len(shares) // 2
+    low, high = int(np.argmax(shares[:half])), half + int(np.argmax(shares[half:]))
+    lower_mode = min(shares[low], shares[high])
+    return float(shares[low : high + 1].min() / lower_mode) if lower_mode > 0 else 1.0
+
+
+def median_intervals(
+    frame: pd.DataFrame, by: list[str], *, column: str = "validation_accuracy", n_resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Median of a column in each group with its 95 % bootstrap interval (percentile).
+
+    Returns one row a group: the columns `by`, n, median, low, high; low and high are NaN for fewer than two records.
+    """
+    rows = []
+    for key, values in frame.dropna(subset=column).groupby(by, sort=False)[column]:
+        low = high = np.nan
+        if len(values) > 1:
+            rng = np.random.default_rng(seed)
+            sample = (values.to_numpy(dtype=float),)
+            interval = bootstrap(sample, np.median, n_resamples=n_resamples, method="percentile", rng=rng)
+            low, high = interval.confidence_interval
+        rows.append((*key, len(values), float(values.median()), low, high))
+    return pd.DataFrame(rows, columns=[*by, "n", "median", "low", "high"])

@@ -1,0 +1,157 @@
+"""Run the numbered notebooks with a profile through papermill; what is done and unchanged is skipped."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+import papermill
+import yaml
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from gsos.paths import DATA, ROOT, RUNS
+from gsos.profiles import PROFILES
+
+FOLDER = ROOT / "notebooks"
+COMMON = ("PROFILE", "SEED", "DEVICE", "WORKERS")  # the parameters that every notebook has, and a profile may hold
+
+
+class NotebookError(RuntimeError):
+    """A notebook that did not run to its end; the message says which, where, why, and where to read it."""
+
+
+class Run(NamedTuple):
+    """One notebook that was run, or skipped since nothing had changed."""
+
+    notebook: Path  # as executed
+    seconds: float
+    skipped: bool
+
+
+def find(names: Sequence[str]) -> list[Path]:
+    """Notebooks by number ("01"), name or path; all of them for none. Raises ValueError for one that is not there."""
+    every = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+    chosen = []
+    for name in names:
+        found = [path for path in every if path.stem == Path(name).stem or path.stem.startswith(f"{name}_")]
+        if not found:
+            raise ValueError(f"there is no notebook {name!r}; there are {', '.join(path.stem for path in every)}")
+        chosen += found
+    return chosen or every
+
+
+def read_profile(name: str) -> dict[str, object]:
+    """The parameters of a profile. Raises ValueError for an unknown profile or an unknown key in its file."""
+    path = FOLDER / "profiles" / f"{name}.yaml"
+    if not path.is_file():
+        there = ", ".join(p.stem for p in sorted((FOLDER / "profiles").glob("*.yaml")))
+        raise ValueError(f"there is no profile {name!r}; there are {there}")
+    parameters = yaml.safe_load(path.read_text()) or {}
+    if not isinstance(parameters, dict) or (unknown := [key for key in parameters if key not in COMMON]):
+        keys = f"unknown keys {unknown}" if isinstance(parameters, dict) else "no keys"
+        raise ValueError(f"{path} has {keys}; a profile holds {', '.join(COMMON)} only")
+    if parameters.get("PROFILE") not in PROFILES:
+        raise ValueError(f"{path}: PROFILE must be one of {', '.join(PROFILES)}, not {parameters.get('PROFILE')!r}")
+    return parameters
+
+
+def check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
+    """Raises ValueError for a parameter that the notebook does not have (papermill would only warn)."""
+    known = papermill.inspect_notebook(str(notebook))
+    if unknown := [name for name in parameters if name not in known]:
+        raise ValueError(f"{notebook.name} has no parameter {unknown[0]!r}; it has {', '.join(known)}")
+
+
+def run(notebook: Path, parameters: Mapping[str, object], *, folder: Path | None = None) -> Run:
+    """Execute a notebook into `folder`/notebooks (default runs/<profile>), with a progress bar.
+
+    Raises NotebookError, naming notebook and cell; what ran until then is readable in the executed notebook.
+    """
+    check_parameters(notebook, parameters)
+    folder = folder or RUNS / str(parameters["PROFILE"])
+    output = folder / "notebooks" / notebook.name
+    stamp = output.with_suffix(".json")
+    fingerprint = _fingerprint(notebook, parameters)
+    if output.is_file() and stamp.is_file() and json.loads(stamp.read_text())["fingerprint"] == fingerprint:
+        return Run(output, json.loads(stamp.read_text())["seconds"], skipped=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    _log_to(folder / "run.log")
+    start = time.monotonic()
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(output),
+            dict(parameters),
+            cwd=str(ROOT),
+            log_output=True,
+            progress_bar={"desc": notebook.stem, "bar_format": "{desc} {bar} {n_fmt}/{total_fmt} cells, {elapsed}"},
+        )
+    except PapermillExecutionError as error:
+        raise NotebookError(
+            f"{notebook.name}, cell {error.cell_index + 1} ({_first_line(error.source)}): "
+            f"{error.ename}: {error.evalue}\nIt ran until there; read {output}"
+        ) from error
+    except DeadKernelError as error:
+        raise NotebookError(
+            f"{notebook.name}: its process died (killed, or out of memory). Finished trials are recorded: run the same "
+            f"command again, with fewer WORKERS if memory was short. It ran until there; read {output}"
+        ) from error
+    seconds = time.monotonic() - start
+    stamp.write_text(json.dumps({"fingerprint": fingerprint, "seconds": seconds}))
+    return Run(output, seconds, skipped=False)
+
+
+def slowest_cells(executed: Path, n: int = 3) -> list[tuple[float, str]]:
+    """(seconds, first line) of the cells that took longest."""
+    cells = nbformat.read(executed, as_version=4).cells
+    timed = [(c.metadata.get("papermill", {}).get("duration") or 0.0, _first_line(c.source)) for c in cells]
+    return sorted(timed, reverse=True)[:n]
+
+
+def save_outputs(executed: Path, notebook: Path) -> None:
+    """Put an executed notebook's outputs into the notebook itself, without times and injected parameters."""
+    source, done = nbformat.read(notebook, as_version=4), nbformat.read(executed, as_version=4)
+    ran = [cell for cell in done.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    count = 0
+    for cell, result in zip(source.cells, ran, strict=True):
+        if cell.cell_type == "code":
+            count += 1
+            cell.outputs, cell.execution_count = result.outputs, count
+            for output in cell.outputs:
+                output.pop("execution_count", None) if output.output_type != "execute_result" else None
+                if output.output_type == "execute_result":
+                    output.execution_count = count
+    nbformat.write(source, notebook)
+
+
+def _first_line(source: str) -> str:
+    return next((line.strip() for line in source.splitlines() if line.strip()), "")[:80]
+
+
+def _fingerprint(notebook: Path, parameters: Mapping[str, object]) -> str:
+    """Of all that the outcome depends on: parameters, the notebook's sources, the package and the data."""
+    cells = [cell.source for cell in nbformat.read(notebook, as_version=4).cells]
+    digest = hashlib.sha256(json.dumps([dict(parameters), cells], sort_keys=True, default=str).encode())
+    files = [*Path(__file__).parent.glob("*.py"), *DATA.glob("published/*"), *DATA.glob("records/**/*.parquet")]
+    for path in sorted(files):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _log_to(path: Path) -> None:
+    """papermill's log, with the cells' output, goes to this file."""
+    logger = logging.getLogger("papermill")
+    for handler in logger.handlers[:]:
+        logger.removeHandler(handler)
+        handler.close()
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

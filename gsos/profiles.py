@@ -1,0 +1,44 @@
+"""Profiles: how much a notebook runs. A profile changes sizes only; sizes by notebook and profile stand in SIZES."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+PROFILES = ("smoke", "quick", "recorded", "workstation", "paper")
+
+_EMBEDDED = ("digits", "fashion_mnist_sample")
+_HIA_HERE = ("mnist", "fashion_mnist", "cifar10", "cifar100", "emnist_letters", "eurosat", "semeion", "usps")
+_HIA = ("cifar10", "cifar100", "emnist", "eurosat", "fashion_mnist", "mnist", "semeion", "stl10", "svhn", "usps")
+
+# notebook -> name of the size (the notebook's parameter, in capitals) -> value by profile, in the order of PROFILES
+SIZES: dict[str, dict[str, tuple]] = {
+    "01": {
+        "study": ("hia-smoke", "hia-quick", "hia-quick", "hia-workstation", "hia-paper"),
+        "datasets": (_EMBEDDED, _EMBEDDED, None, _HIA_HERE, _HIA),  # None: those that the records have
+        "n_models": (20, 220, None, 1000, 1150),  # a dataset; the paper has 1,000 to 1,500
+        "n_train": (200, 1000, None, 2000, None),  # images; None: all there are
+        "image_size": (None, None, None, 32, None),  # pixels, larger images are reduced; None: as they are
+    },
+}
+
+
+def table(notebook: str) -> pd.DataFrame:
+    """The sizes of a notebook: one row a size, one column a profile."""
+    return pd.DataFrame(SIZES[notebook], index=PROFILES).T.map(_show)
+
+
+def sizes(notebook: str, profile: str, **overrides: object) -> Mapping[str, object]:
+    """name -> value of a notebook's sizes in a profile; an override that is not None replaces the profile's.
+
+    Raises ValueError for an unknown profile or size.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"PROFILE must be one of {', '.join(PROFILES)}, not {profile!r}")
+    if unknown := set(overrides) - set(SIZES[notebook]):
+        raise ValueError(f"notebook {notebook} has no size {sorted(unknown)}; it has {sorted(SIZES[notebook])}")
+    chosen = {name: values[PROFILES.index(profile)] for name, values in SIZES[notebook].items()}
+    return chosen | {name: value for name, value in overrides.items() if value is not None}
+
+
+def _show(value: object) -> str:
+    return "all" if value is None else f"{len(value)}: {', '.join(value)}" if isinstance(value, tuple) else str(value)

@@ -1,0 +1,117 @@
+"""Parallel work, the same on one machine and on a Ray cluster: one single-process pool a worker.
+
+`multiprocessing.Pool` runs it here; `ray.util.multiprocessing.Pool`, which has the same interface, where RAY_ADDRESS is
+set. With a pool a worker the coordinator knows who does what: an idle worker gets the next task at once (Ray's pool
+hands tasks out in turn, busy or not), and the task of a worker that died is given to another.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Empty, Queue
+from typing import Any
+
+_LOOK_AFTER_WORKERS = 1.0  # seconds between two looks at whether the local processes are alive
+
+
+def on_ray() -> bool:
+    """Whether work goes to a Ray cluster."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def default_workers() -> int:
+    """As many as there are cores, here or in the Ray cluster."""
+    return int(_ray().cluster_resources()["CPU"]) if on_ray() else os.cpu_count() or 1
+
+
+@contextmanager
+def open_pools(n: int, initializer: Callable, initargs: tuple) -> Iterator[list]:
+    """n pools of one process each, closed (work in flight is lost) at the end."""
+    if n < 1:
+        raise ValueError(f"workers must be at least 1, not {n}")
+    make = _ray_pool if on_ray() else _local_pool
+    pools = []
+    try:
+        for _ in range(n):
+            pools.append(make(initializer, initargs))
+        yield pools
+    finally:
+        for pool in pools:
+            pool.terminate()
+
+
+def _local_pool(initializer: Callable, initargs: tuple):
+    context = multiprocessing.get_context("forkserver")  # never a copy of a process that has threads or a CUDA context
+    context.set_forkserver_preload([initializer.__module__])  # so that PyTorch is imported once, not once a worker
+    return context.Pool(1, _start_worker, (initializer, initargs))
+
+
+def _start_worker(initializer: Callable, initargs: tuple) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's business
+    initializer(*initargs)
+
+
+def _ray_pool(initializer: Callable, initargs: tuple):
+    from ray.util.multiprocessing import Pool
+
+    _ray()
+    options = {"num_cpus": 1, "scheduling_strategy": "SPREAD"}
+    return Pool(1, initializer, initargs, ray_remote_args=options)
+
+
+def _ray():
+    """The ray module, connected to the cluster of RAY_ADDRESS."""
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError("RAY_ADDRESS is set but ray is not installed: pip install 'gsos[cluster]'") from error
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)
+    return ray
+
+
+def run(function: Callable, next_task: Callable[[], Any], pools: list) -> Iterator[tuple[Any, Any]]:
+    """(task, function(task)) as they finish; no order is promised.
+
+    next_task is called whenever a worker is idle and gives a task, or None while there is none; it sees what the
+    caller made of the results so far. It ends when there is no task and nothing runs.
+    A task whose Ray node died goes to another worker; RuntimeError when a local process died or no worker is left.
+    """
+    idle, running, lost = list(pools), {}, []
+    outcomes: Queue[tuple[int, Any, BaseException | None]] = Queue()
+    processes = set() if on_ray() else {child.pid for child in multiprocessing.active_children()}
+    n_started = 0
+    while True:
+        while idle and (task := lost.pop() if lost else next_task()) is not None:
+            pool = idle.pop()
+            running[n_started] = pool, task
+            pool.apply_async(
+                function,
+                (task,),
+                callback=lambda result, i=n_started: outcomes.put((i, result, None)),
+                error_callback=lambda error, i=n_started: outcomes.put((i, None, error)),
+            )
+            n_started += 1
+        if not running:
+            return
+        try:
+            i, result, error = outcomes.get(timeout=_LOOK_AFTER_WORKERS)
+        except Empty:
+            if processes - {child.pid for child in multiprocessing.active_children()}:
+                raise RuntimeError(
+                    "a worker process died (killed, or out of memory: try fewer workers). "
+                    "What had finished is recorded; run the same command again"
+                ) from None
+            continue
+        pool, task = running.pop(i)
+        if error is None:
+            idle.append(pool)
+            yield task, result
+        elif on_ray() and isinstance(error, _ray().exceptions.RayError):
+            lost.append(task)
+            if not idle and not running:
+                raise RuntimeError("no worker is left: every Ray node that had one is gone") from error
+        else:
+            raise error
