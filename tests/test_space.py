@@ -1,0 +1,360 @@
+"""The papers' search spaces, sampling from them, and configurations as numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from scipy import stats
+
+from gsos.cnn import build_cnn
+from gsos.space import (
+    ASSESSED,
+    DEFAULTS,
+    GROUPS,
+    SPACES,
+    check_config,
+    decode,
+    encode,
+    from_unit,
+    is_active,
+    is_ordered,
+    sample,
+    to_unit,
+)
+
+NAMES = list(SPACES)
+SEEDS = st.integers(0, 2**32 - 1)
+DIMENSIONS = [(space, name) for space in SPACES for name in SPACES[space]]
+
+# What the papers print, typed from their tables. "log" is ours (the tables do not say), and stands here for that reason.
+HIA_TABLE_1 = {
+    "batch_size": [32, 64, 128, 256],
+    "dropout_rate": (0.0, 0.9),
+    "epoch": (1, 10),
+    "kernel": (2, 3),
+    "lr": (1e-6, 1e-1, "log"),
+    "num_conv_layers": (1, 3),
+    "num_fc_units": (8, 256, "log"),
+    "optimizer": ["Adam", "SGD"],
+    "padding": (0, 1),
+    "stride": (1, 2),
+    "num_filters_1": (4, 64, "log"),
+    "num_filters_2": (4, 64, "log"),
+    "num_filters_3": (4, 64, "log"),
+}
+GSOS_TABLE_1 = {
+    "num_conv_layers": (2, 4),
+    "lr": (1e-5, 1.0, "log"),
+    "dropout_rate": (0.0, 0.9),
+    "optimizer": ["adam", "sgd"],
+    "epoch": (10, 100),
+    "stride": (1, 2),
+    "padding": ["valid", "same"],
+    "kernel": [3, 5],
+    "num_fc_units": (64, 256),
+    "batch_size": [32, 64, 128, 256],
+}
+HGD_TABLE_2_FIRST = {
+    "num_filters_1": [4, 8, 16, 32, 64, 128, 256, 512],
+    "num_filters_2": [4, 8, 16, 32, 64, 128, 256, 512],
+    "num_filters_3": [4, 8, 16, 32, 64, 128, 256, 512],
+    "num_fc_units_1": [128, 256, 512, 1024, 2048],
+    "num_fc_units_2": [32, 64, 128, 256],
+    "batch_size": [4, 8, 16, 32, 64],
+    "momentum": (0.7, 0.99),
+    "lr": (1e-5, 0.2, "log"),
+}
+HGD_TABLE_2_SECOND = {
+    "num_filters_1": [8, 16, 32, 64, 128],
+    "num_filters_2": [32, 64, 128, 256, 512, 1024, 2048],
+    "num_filters_3": [64, 128, 256, 512, 1024, 2048, 4096],
+    "num_fc_units_1": [64, 128, 256, 512, 1024, 2048, 4096],
+    "num_fc_units_2": [32, 64, 128, 256, 512, 1024, 2048],
+    "batch_size": [32, 64, 128, 256],
+    "momentum": (0.7, 0.99),
+    "lr": (1e-5, 0.2, "log"),
+}
+TABLES = dict(zip(NAMES, (HIA_TABLE_1, GSOS_TABLE_1, HGD_TABLE_2_FIRST, HGD_TABLE_2_SECOND), strict=True))
+
+
+def distribution(cell):
+    if isinstance(cell, list):
+        return CategoricalDistribution(cell)
+    low, high, *log = cell
+    return (IntDistribution if isinstance(low, int) else FloatDistribution)(low, high, log=bool(log))
+
+
+def values(distribution):
+    """Every value of a distribution with levels, and 50 of a float's."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return list(choices)
+        case IntDistribution(low=low, high=high, step=step):
+            return list(range(low, high + 1, step))
+        case FloatDistribution(low=low, high=high, log=True):
+            return np.geomspace(low, high, 50).tolist()
+    return np.linspace(distribution.low, distribution.high, 50).tolist()
+
+
+def samples(space, n, seed):
+    rng = np.random.default_rng(seed)
+    return [sample(space, rng) for _ in range(n)]
+
+
+def as_frame(configs, space):
+    return pd.DataFrame(configs, columns=list(space))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_spaces_are_the_tables_of_the_papers(name):
+    assert SPACES[name] == {key: distribution(cell) for key, cell in TABLES[name].items()}
+
+
+def test_defaults_are_the_tables_of_the_papers():
+    hia = {"batch_size": 32, "dropout_rate": 0.5, "epoch": 2, "kernel": 2, "lr": 1e-2, "num_conv_layers": 2}
+    hia |= {"num_fc_units": 32, "optimizer": "Adam", "padding": 0, "stride": 1}
+    assert DEFAULTS["hia"] == hia | {"num_filters_1": 16, "num_filters_2": 16, "num_filters_3": 16}
+    gsos = {"num_conv_layers": 3, "lr": 0.01, "dropout_rate": 0.0, "optimizer": "adam", "epoch": 10, "stride": 1}
+    gsos |= {"padding": "same", "kernel": 3, "num_fc_units": 64, "batch_size": 32}
+    assert {name: DEFAULTS["gsos"][name] for name in SPACES["gsos"]} == gsos
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_defaults_cover_their_space_lie_in_it_and_build_a_network(name):
+    default, space = DEFAULTS[name], SPACES[name]
+    assert set(space) <= set(default)
+    check_config({key: default[key] for key in space}, space)
+    linear = build_cnn(default, (3, 32, 32), 10)[-1]
+    assert linear.out_features == 10
+
+
+def test_groups_are_a_partition_of_their_space():
+    for name, groups in GROUPS.items():
+        members = [member for group in groups for member in group]
+        assert sorted(members) == sorted(SPACES[name]) and all(groups)
+
+
+def test_assessed_are_the_eleven_of_hia_table_3():
+    order = "num_conv_layers lr dropout_rate optimizer epoch stride in_channel_num padding kernel num_fc_units batch_size"
+    assert list(ASSESSED) == order.split()
+    assert values(ASSESSED["in_channel_num"]) == [1, 3]
+    assert all(ASSESSED[name] is SPACES["hia"][name] for name in ASSESSED if name != "in_channel_num")
+
+
+def test_only_categories_that_are_not_numbers_lack_an_order():
+    unordered = {space: [name for name, d in SPACES[space].items() if not is_ordered(d)] for space in SPACES}
+    assert unordered == {"hia": ["optimizer"], "gsos": ["optimizer", "padding"], "hgd-cifar10": [], "hgd-cifar100": []}
+    assert not is_ordered(CategoricalDistribution([False, True])) and is_ordered(CategoricalDistribution([0.5, 1]))
+    for space in SPACES.values():
+        _, is_categorical = encode(as_frame(samples(space, 2, 0), space), space)
+        assert is_categorical.dtype == bool
+        assert [name for name, flag in zip(space, is_categorical, strict=True) if flag] == [
+            name for name, d in space.items() if not is_ordered(d)
+        ]
+
+
+def test_filters_exist_where_their_layer_does():
+    two = {"num_conv_layers": 2}
+    assert [is_active(f"num_filters_{i}", two) for i in (1, 2, 3)] == [True, True, False]
+    assert is_active("num_filters_3", {}) and is_active("num_fc_units_2", two | {"num_conv_layers": 1})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_lie_in_the_space_and_hold_what_exists(name):
+    space = SPACES[name]
+    for config in samples(space, 50, 1):
+        check_config(config, space)
+        assert list(config) == [key for key in space if is_active(key, config)]
+        assert all(type(value) in (int, float, str) for value in config.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_of_floats_are_uniform_on_their_scale(name):
+    space = SPACES[name]
+    frame = as_frame(samples(space, 1500, 2), space)
+    for key in (key for key, d in space.items() if isinstance(d, FloatDistribution)):
+        low, high, *log = TABLES[name][key]
+        x, low, high = (np.log10(v) if log else v for v in (frame[key], low, high))
+        assert stats.kstest(x, "uniform", (low, high - low)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_of_levels_are_equally_likely_unless_log(name):
+    space = SPACES[name]
+    frame = as_frame(samples(space, 3000, 3), space)
+    for key, d in space.items():
+        if isinstance(d, FloatDistribution) or getattr(d, "log", False):
+            continue
+        counts = frame[key].value_counts().reindex(values(d), fill_value=0)
+        assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_samples_of_log_integers_have_the_share_of_their_interval():
+    d = IntDistribution(4, 64, log=True)
+    counts = pd.Series([c["n"] for c in samples({"n": d}, 20_000, 4)]).value_counts().reindex(range(4, 65))
+    v = np.arange(4, 65)
+    share = np.log((v + 0.5) / (v - 0.5)) / np.log(64.5 / 3.5)
+    assert share.sum() == pytest.approx(1)
+    assert stats.chisquare(counts, share * 20_000).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_follow_their_seed_and_leave_the_global_state_alone(name):
+    state = np.random.get_state()[1].copy()
+    first = samples(SPACES[name], 5, 7)
+    assert np.array_equal(np.random.get_state()[1], state)
+    assert samples(SPACES[name], 5, 7) == first != samples(SPACES[name], 5, 8)
+
+
+def test_a_sample_takes_one_number_for_each_hyperparameter_even_if_inactive():
+    class Counting:
+        drawn = 0
+
+        def random(self, n):
+            self.drawn += n
+            return np.zeros(n)
+
+    rng = Counting()
+    config = sample(SPACES["hia"], rng)
+    assert config["num_conv_layers"] == 1 and "num_filters_2" not in config
+    assert rng.drawn == 13
+
+
+@pytest.mark.parametrize(("space", "name"), DIMENSIONS)
+def test_every_value_survives_the_unit_cube(space, name):
+    one = {name: SPACES[space][name]}
+    for value in values(one[name]):
+        position = to_unit({name: value}, one)
+        assert position.shape == (1,) and 0 <= position[0] <= 1
+        again = from_unit({name: position[0]}, one)[name]
+        assert again == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value)
+        assert type(again) is type(value)
+
+
+@pytest.mark.parametrize(("space", "name"), DIMENSIONS)
+def test_the_ends_of_the_unit_interval_are_the_first_and_last_value(space, name):
+    d = SPACES[space][name]
+    ends = [from_unit({name: end}, {name: d})[name] for end in (0.0, 1.0)]
+    assert ends == [values(d)[0], values(d)[-1]]
+
+
+def test_levels_own_equal_intervals_with_their_position_in_the_middle():
+    space = {"n": IntDistribution(1, 3), "c": CategoricalDistribution(["a", "b"]), "odd": IntDistribution(1, 3, step=2)}
+    middle = {"n": (1 / 6, 3 / 6, 5 / 6), "c": (1 / 4, 3 / 4), "odd": (1 / 4, 3 / 4)}
+    for name, d in space.items():
+        assert [to_unit({name: v}, {name: d})[0] for v in values(d)] == pytest.approx(middle[name])
+    assert from_unit({"n": 0.333, "c": 0.499, "odd": 0.499}, space) == {"n": 1, "c": "a", "odd": 1}
+    assert from_unit({"n": 0.334, "c": 0.501, "odd": 0.501}, space) == {"n": 2, "c": "b", "odd": 3}
+
+
+def test_a_position_by_hand():
+    space = {key: SPACES["hia"][key] for key in ("lr", "dropout_rate", "num_filters_1", "num_conv_layers")}
+    config = {"lr": 1e-3, "dropout_rate": 0.3, "num_filters_1": 16, "num_conv_layers": 2}
+    # log(1e3)/log(1e5), 0.3/0.9, log(16/3.5)/log(64.5/3.5), (2 - 0.5)/3
+    assert to_unit(config, space) == pytest.approx([0.6, 1 / 3, 1.519826 / 2.913889, 0.5], rel=1e-6)
+
+
+def test_what_does_not_exist_has_no_position():
+    space = SPACES["hia"]
+    config = {name: value for name, value in DEFAULTS["hia"].items() if name != "num_filters_3"}
+    position = dict(zip(space, to_unit(config, space), strict=True))
+    assert [name for name in space if np.isnan(position[name])] == ["num_filters_3"]
+    assert "num_filters_3" not in from_unit(position | {"num_filters_3": 0.5}, space)
+
+
+@given(name=st.sampled_from(NAMES), log=st.booleans(), seed=SEEDS, n=st.integers(1, 12), none=st.booleans())
+@example(name="hia", log=True, seed=0, n=12, none=True)
+@settings(max_examples=60, deadline=None)
+def test_decoding_inverts_encoding(name, log, seed, n, none):
+    space = SPACES[name]
+    configs = samples(space, n, seed)
+    frame = as_frame(configs, space)
+    frame = frame.astype(object).where(frame.notna(), None) if none else frame
+    X, _ = encode(frame, space, log=log)
+    assert X.shape == (n, len(space)) and X.dtype == np.float64
+    again = decode(X, space, log=log)
+    assert list(again) == list(space)
+    for i, config in enumerate(configs):
+        for j, key in enumerate(space):
+            value = again[key].iloc[i]
+            if key in config:
+                assert value == (pytest.approx(config[key], rel=1e-12) if isinstance(config[key], float) else config[key])
+            else:
+                assert np.isnan(X[i, j]) and pd.isna(value)
+
+
+def test_encoding_by_hand():
+    space = {key: SPACES["hia"][key] for key in ("lr", "optimizer", "batch_size", "num_fc_units", "num_filters_2")}
+    frame = pd.DataFrame(
+        {
+            "trial": [0, 1],  # more columns than the space are no matter
+            "batch_size": [64, 256],
+            "lr": [1e-3, 1e-1],
+            "num_fc_units": [32, 8],
+            "num_filters_2": [16, None],
+            "optimizer": ["SGD", "Adam"],
+        }
+    )
+    X, is_categorical = encode(frame, space)
+    by_hand = [[-6.907755279, 1, 1, 3.465735903, 2.772588722], [-2.302585093, 0, 3, 2.079441542, np.nan]]
+    np.testing.assert_allclose(X, by_hand, rtol=1e-9)
+    raw, _ = encode(frame, space, log=False)
+    np.testing.assert_array_equal(raw, [[1e-3, 1, 64, 32, 16], [1e-1, 0, 256, 8, np.nan]])
+    assert is_categorical.tolist() == [False, True, False, False, False]
+
+
+def test_decoding_rounds_integers_and_takes_the_nearest_choice():
+    space = {"n": IntDistribution(1, 3), "size": CategoricalDistribution([32, 64, 128])}
+    frame = decode(np.array([[1.6, 90.0], [2.4, 100.0]]), space, log=False)
+    assert frame.to_dict("list") == {"n": [2, 2], "size": [64, 128]}
+
+
+def test_no_rows_and_no_columns_have_a_shape():
+    space = SPACES["gsos"]
+    assert encode(as_frame([], space), space)[0].shape == (0, 10)
+    assert encode(pd.DataFrame(index=range(3)), {})[0].shape == (3, 0)
+
+
+@pytest.mark.parametrize("log", [True, False])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", 0.2),
+        ("lr", -1.0),
+        ("lr", "fast"),
+        ("optimizer", "adam"),
+        ("batch_size", 48),
+        ("num_filters_1", 65),
+        ("stride", 0),
+    ],
+)
+def test_encoding_refuses_a_value_outside_the_space(name, value, log):
+    space = SPACES["hia"]
+    configs = [DEFAULTS["hia"], DEFAULTS["hia"] | {name: value}]
+    with pytest.raises(ValueError, match=f"{name} = {value!r} is outside of"):
+        encode(as_frame(configs, space), space, log=log)
+
+
+def test_encoding_refuses_a_missing_column():
+    with pytest.raises(ValueError, match=r"lacks the hyperparameters \['lr', 'stride'\]"):
+        encode(as_frame([DEFAULTS["hia"]], SPACES["hia"]).drop(columns=["lr", "stride"]), SPACES["hia"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", 0.2), ("lr", float("nan")), ("optimizer", "adam"), ("batch_size", 48), ("stride", 1.5), ("kernel", "2")],
+)
+def test_checking_names_what_is_outside(name, value):
+    with pytest.raises(ValueError, match=f"{name} = {value!r} is outside of"):
+        check_config(DEFAULTS["hia"] | {name: value}, SPACES["hia"])
+
+
+def test_checking_names_what_is_unknown_or_missing():
+    with pytest.raises(ValueError, match="unknown hyperparameter 'learning_rate'; the space has"):
+        check_config(DEFAULTS["hia"] | {"learning_rate": 0.1}, SPACES["hia"])
+    without = {name: value for name, value in DEFAULTS["hia"].items() if name != "num_filters_2"}
+    with pytest.raises(ValueError, match="lacks 'num_filters_2'"):
+        check_config(without, SPACES["hia"])
+    assert check_config(without | {"num_conv_layers": 1}, SPACES["hia"]) is None
