@@ -49,7 +49,8 @@ def brackets(max_budget: int, *, min_budget: int = 1, eta: int = 3) -> list[list
 class BOHB:
     """Ask for a rung, train it, tell the losses; repeat for as long as you like.
 
-    space: what is searched, the fidelity among it; fidelity: the hyperparameter that is the budget (integer).
+    space: what is searched, the fidelity among it; fidelity: the integer hyperparameter that is the budget, from its
+    lower bound in the space to max_budget.
     seed: evaluation i draws from SeedSequence([seed, i]). Losses are minimised; NaN and infinity count as the worst.
     The other arguments are HpBandSter's, with its defaults: the share of observations called good, candidates
     scored for a proposal, share of random configurations, widening of the kernels that candidates are drawn from,
@@ -72,6 +73,9 @@ class BOHB:
     ):
         if fidelity not in space:
             raise ValueError(f"fidelity {fidelity!r} is no hyperparameter of the space: {list(space)}")
+        bounds = space[fidelity]
+        if not bounds.low <= max_budget <= bounds.high:
+            raise ValueError(f"max_budget must lie in {fidelity}'s range {bounds.low}..{bounds.high}, not {max_budget}")
         self.space = {name: distribution for name, distribution in space.items() if name != fidelity}
         self.fidelity, self.max_budget, self.eta = fidelity, max_budget, eta
         self.n_choices = np.array([0 if is_ordered(d) else len(d.choices) for d in self.space.values()])
@@ -81,7 +85,7 @@ class BOHB:
         self._random_fraction = random_fraction
         self._bandwidth_factor = bandwidth_factor
         self._min_bandwidth = min_bandwidth
-        self._brackets = brackets(max_budget, eta=eta)
+        self._brackets = brackets(max_budget, min_budget=bounds.low, eta=eta)
         self._bracket = self._rung = self._n_asked = 0
         self._survivors: list[Proposal] = []
         self._asked: list[Proposal] = []
@@ -105,7 +109,7 @@ class BOHB:
 
     def tell(self, losses: Sequence[float]) -> None:
         """The losses of the rung that was asked, in its order."""
-        if len(losses) != len(self._asked):
+        if not self._asked or len(losses) != len(self._asked):
             raise ValueError(
                 f"losses must be one for each of the {len(self._asked)} proposals asked, not {len(losses)}"
             )

@@ -7,6 +7,7 @@ with ReLU. The softmax is in the loss. HGD has two hidden fully connected layers
 from collections.abc import Mapping
 from itertools import pairwise
 from math import prod
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -59,7 +60,7 @@ def _conv_extent(pixels: int, kernel: int, stride: int, padding: int | str) -> t
         out = -(-pixels // stride)
         total = max((out - 1) * stride + kernel - pixels, 0)
         return kernel, (total // 2, total - total // 2), out
-    if padding != "valid" and not (isinstance(padding, int) and padding >= 0):
+    if padding != "valid" and not (isinstance(padding, Integral) and padding >= 0):
         raise ValueError(f"padding must be 'same', 'valid' or a number of pixels, not {padding!r}")
     pad = 0 if padding == "valid" else padding
     kernel = kernel if kernel <= pixels + 2 * pad else pixels
@@ -100,6 +101,8 @@ class Dropout(nn.Module):
 
     def __init__(self, rate: float):
         super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"the dropout rate must lie in [0, 1), not {rate}")
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:

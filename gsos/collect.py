@@ -230,8 +230,8 @@ def _alone(store: str | Path, optuna_study: optuna.Study) -> Iterator[None]:
 
 
 def _checkpoints(store: str | Path, optuna_study: optuna.Study) -> Path:
-    folder = Path("runs") if "://" in str(store) else Path(store).parent
-    return folder / "weights" / _file_name(optuna_study)
+    place = "runs/database" if "://" in str(store) else store
+    return Path(f"{place}.{_file_name(optuna_study)}.weights")
 
 
 def _file_name(optuna_study: optuna.Study) -> str:

@@ -1,6 +1,7 @@
 """One function a figure, named after it. They draw what they are given and compute nothing."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -41,7 +42,7 @@ def save(figure: Figure, folder: Path, name: str, footer: str = "") -> None:
 
 
 def hia_fig1_workflow() -> Figure:
-    """HIA Fig 1, the workflow, with the modules of this project that do each step."""
+    """HIA Fig 1, the workflow, with the modules that do each step; dashed where they do not exist yet."""
     steps = [
         ("Configurations", "random search : BOHB\n= 7 : 3", "space, bohb"),
         ("Images", "ten datasets,\nsplit 80 : 20", "datasets"),
@@ -55,7 +56,9 @@ def hia_fig1_workflow() -> Figure:
     for i, (title, what, modules) in enumerate(steps):
         x = i * (width + gap)
         colour = sns.color_palette("colorblind")[0 if i < 4 else 2]
-        box = FancyBboxPatch((x, 0), width, 1.25, boxstyle="round,pad=0.06", fc=(*colour, 0.12), ec=colour, lw=1.4)
+        there = all(find_spec(f"gsos.{module}") for module in modules.split(", "))
+        line = {"ec": colour, "lw": 1.4, "ls": "-" if there else "--"}
+        box = FancyBboxPatch((x, 0), width, 1.25, boxstyle="round,pad=0.06", fc=(*colour, 0.12 if there else 0), **line)
         ax.add_patch(box)
         ax.text(x + width / 2, 1.08, title, ha="center", va="center", weight="bold", fontsize=11)
         ax.text(x + width / 2, 0.62, what, ha="center", va="center", fontsize=9)
@@ -75,7 +78,9 @@ def hia_fig2_amounts(amounts: pd.DataFrame, published: pd.DataFrame) -> Figure:
     amounts: index dataset, columns random, bohb; published: columns dataset, amount.
     """
     rows = (len(amounts), len(published))
-    figure, axes = plt.subplots(2, 1, figsize=(7.5, 0.34 * sum(rows) + 1.6), height_ratios=[n + 0.8 for n in rows])
+    figure, axes = plt.subplots(
+        2, 1, figsize=(7.5, 0.34 * sum(rows) + 1.6), height_ratios=[n + 0.8 for n in rows], sharex=True
+    )
     left = np.zeros(len(amounts))
     for strategy in ("random", "bohb"):
         bars = axes[0].barh(
@@ -92,6 +97,7 @@ def hia_fig2_amounts(amounts: pd.DataFrame, published: pd.DataFrame) -> Figure:
     axes[1].set(xlabel="records (evaluations of a configuration)", ylabel="dataset")
     for ax in axes:
         ax.invert_yaxis()
+    figure.align_ylabels()
     return figure
 
 
@@ -129,24 +135,11 @@ def hia_random_and_bohb(frame: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
         for y, proposal in enumerate(order):
             colour = COLOURS["random" if proposal.startswith("random") else "bohb"]
             accuracy = frame[(frame.dataset == dataset) & (frame.proposal == proposal)].validation_accuracy
-            ax.plot(accuracy, y + rng.uniform(-0.28, 0.28, len(accuracy)), ".", ms=4, alpha=0.45, color=colour, mew=0)
+            ax.plot(accuracy, y + rng.uniform(-0.28, 0.28, len(accuracy)), ".", ms=5, alpha=0.5, color=colour, mew=0)
             for row in intervals[(intervals.dataset == dataset) & (intervals.proposal == proposal)].itertuples():
                 error = [[row.median - row.low], [row.high - row.median]]
                 ax.errorbar(row.median, y, xerr=error, fmt="D", ms=6, color="black", capsize=4, lw=1.6, zorder=3)
         ax.set(title=dataset, xlabel="validation accuracy", xlim=(0, 1), yticks=range(len(order)))
         ax.set_yticklabels(order if ax is axes[0][0] else [])
         ax.invert_yaxis()
-    return figure
-
-
-def show_images(images: Mapping[str, np.ndarray]) -> Figure:
-    """A strip of images for each dataset. images: name -> uint8 (n, H, W) or (n, H, W, 3)."""
-    n = max(map(len, images.values()))
-    figure, axes = plt.subplots(len(images), n, figsize=(0.75 * n, 0.85 * len(images)), squeeze=False)
-    for row, (name, strip) in zip(axes, images.items(), strict=True):
-        for ax in row:
-            ax.axis("off")
-        for ax, image in zip(row, strip, strict=False):
-            ax.imshow(image, cmap="gray", vmin=0, vmax=255)
-        row[0].set_title(name, fontsize=9)
     return figure

@@ -90,6 +90,7 @@ def run(notebook: Path, parameters: Mapping[str, object], *, folder: Path | None
             dict(parameters),
             cwd=str(ROOT),
             log_output=True,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # not that a local kernel's port is unencrypted
             progress_bar={"desc": notebook.stem, "bar_format": "{desc} {bar} {n_fmt}/{total_fmt} cells, {elapsed}"},
         )
     except PapermillExecutionError as error:

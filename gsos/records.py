@@ -93,6 +93,11 @@ def to_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(typed).drop_duplicates(KEY).sort_values(KEY, ignore_index=True)
 
 
+def concat(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Several frames of records as one, sorted by key; a key that occurs twice is kept once."""
+    return to_frame(pd.concat([frame.astype(object) for frame in frames], ignore_index=True).to_dict("records"))
+
+
 def comparable(frame: pd.DataFrame) -> pd.DataFrame:
     """What must be equal when a study is run again: all but times and provenance."""
     excluded = {column.name for column in COLUMNS if column.kind in ("cost", "provenance")}
@@ -189,7 +194,7 @@ def load(source: str | Path) -> pd.DataFrame:
             frames = [pd.read_parquet(file) for file in sorted(path.glob("*.parquet"))]
             if not frames:
                 raise ValueError(f"{path} holds no Parquet files")
-            return pd.concat(frames, ignore_index=True)
+            return concat(frames)
         if not path.is_file():
             raise ValueError(f"there are no records at {path}")
         if path.suffix == ".parquet":

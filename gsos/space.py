@@ -5,6 +5,7 @@ of training epochs. `padding` is a number of pixels in HIA and "valid"/"same" in
 """
 
 from collections.abc import Mapping
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -175,7 +176,7 @@ def from_unit(position: Mapping[str, float], space: Space) -> Config:
     """The configuration at a position of the unit cube; inactive hyperparameters are left out.
 
     position: name -> [0, 1]. A value with k levels owns an interval (of length 1/k; on a log scale
-    log((v + .5)/(v - .5)) for the integer v, as in ConfigSpace).
+    log((v + .5)/(v - .5)) for the integer v, as in HpBandSter's time).
     """
     config = {name: _value(distribution, position[name]) for name, distribution in space.items()}
     return {name: value for name, value in config.items() if is_active(name, config)}
@@ -242,6 +243,8 @@ def _encode_column(values: pd.Series, distribution: BaseDistribution, log: bool)
         x = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
         slack = 1e-12 * (distribution.high - distribution.low)
         allowed = (x >= distribution.low - slack) & (x <= distribution.high + slack)
+        if isinstance(distribution, IntDistribution):
+            allowed &= (x - distribution.low) % distribution.step == 0
         x = np.log(x, where=allowed, out=np.full_like(x, np.nan)) if log and distribution.log else x
     if wrong := values[~allowed & values.notna().to_numpy()].unique().tolist():
         raise ValueError(f"{values.name} = {wrong[0]!r} is outside of {distribution}")
@@ -272,10 +275,11 @@ def check_config(config: Mapping[str, object], space: Space) -> None:
     for name, distribution in space.items():
         if name in config:
             value = config[name]
+            kind = Integral if isinstance(distribution, IntDistribution) else Real
             inside = (
                 value in distribution.choices
                 if isinstance(distribution, CategoricalDistribution)
-                else isinstance(value, int | float) and distribution._contains(value)
+                else isinstance(value, kind) and not isinstance(value, bool) and distribution._contains(value)
             )
             if not inside:
                 raise ValueError(f"{name} = {value!r} is outside of {distribution}")

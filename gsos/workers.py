@@ -96,14 +96,14 @@ def run(function: Callable, next_task: Callable[[], Any], pools: list) -> Iterat
             n_started += 1
         if not running:
             return
+        if processes - {child.pid for child in multiprocessing.active_children()}:
+            raise RuntimeError(
+                "a worker process died (killed, or out of memory: try fewer workers). "
+                "What had finished is recorded; run the same command again"
+            )
         try:
             i, result, error = outcomes.get(timeout=_LOOK_AFTER_WORKERS)
         except Empty:
-            if processes - {child.pid for child in multiprocessing.active_children()}:
-                raise RuntimeError(
-                    "a worker process died (killed, or out of memory: try fewer workers). "
-                    "What had finished is recorded; run the same command again"
-                ) from None
             continue
         pool, task = running.pop(i)
         if error is None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from gsos.cnn import build_cnn, conv_layers, is_clipped, multiply_adds
+from gsos.cnn import Dropout, build_cnn, conv_layers, is_clipped, multiply_adds
 from gsos.space import DEFAULTS, SPACES, sample
 
 HIA, GSOS, HGD = DEFAULTS["hia"], DEFAULTS["gsos"], DEFAULTS["hgd-cifar10"]
@@ -60,7 +60,7 @@ BY_HAND = {
         9_088,
         True,
     ),
-    # Three hidden sizes doubling. 32 -> 16 -> 8 -> 4; 128 x 4 x 4 = 2048 features; two hidden fully connected layers.
+    # 32 -> 16 -> 8 -> 4; 128 x 4 x 4 = 2048 features; two hidden fully connected layers.
     # Parameters: 3*32*9+32 = 896, 32*64*9+64 = 18496, 64*128*9+128 = 73856, 2048*256+256 = 524544,
     # 256*64+64 = 16448, 64*10+10 = 650.
     # Multiply-adds: 864*1024 = 884736, 18432*256 = 4718592, 73728*64 = 4718592, 524288, 16384, 640.
@@ -128,28 +128,34 @@ def test_random_networks_run_and_cost_what_is_counted(name, seed, channels, size
     assert multiply_adds(config, image_shape, n_classes) == counted
 
 
+def textbook_maps(config, pixels):
+    """Sizes (after convolution, after pooling) of PyTorch's own layers on a square image; None if one does not fit."""
+    x, maps = torch.zeros(1, 1, pixels, pixels), []
+    kernel, stride = config["kernel"], config["stride"]
+    try:
+        for _ in range(config["num_conv_layers"]):
+            total = 0
+            if config["padding"] == "same":
+                total = max(kernel - (x.shape[-1] % stride or stride), 0)
+                x = F.pad(x, 2 * (total // 2, total - total // 2))
+            x = nn.Conv2d(1, 1, kernel, stride, config["padding"] if isinstance(config["padding"], int) else 0)(x)
+            convolved = x.shape[2:]
+            x = nn.MaxPool2d(2)(x)
+            maps.append((convolved, x.shape[2:]))
+    except RuntimeError as error:  # "Kernel size can't be greater than actual input size", "Output size is too small"
+        assert "size" in str(error)
+        return None
+    return maps
+
+
 @given(name=NAMES, seed=SEEDS, size=SIZES)
 @settings(max_examples=60, deadline=None)
-def test_what_is_not_clipped_is_the_textbook_network(name, seed, size):
+def test_clipped_is_what_the_textbook_network_cannot_do(name, seed, size):
     config, image_shape = random_config(name, seed), (1, size, size)
-    x = torch.zeros(1, *image_shape)
-    if fits := not is_clipped(config, image_shape):
-        for layer in conv_layers(config, image_shape):
-            padding = config["padding"]
-            if padding == "same":
-                (top, bottom), (left, right) = layer.padding
-                x, padding = F.pad(x, (left, right, top, bottom)), 0
-            padding = 0 if padding == "valid" else padding
-            x = nn.Conv2d(*layer.channels, config["kernel"], config["stride"], padding)(x)
-            assert x.shape[2:] == layer.conv_size
-            x = nn.MaxPool2d(2)(x)
-            assert x.shape[2:] == layer.size
-    else:  # somewhere the map is too small for the textbook's kernel or for its pooling
-        maps = [image_shape[1:], *(layer.size for layer in conv_layers(config, image_shape))]
-        assert min(maps[-2]) < 2 * config["kernel"] * config["stride"]
-    assert fits == all(
-        layer.pool == (2, 2) and layer.kernel == (config["kernel"],) * 2 for layer in conv_layers(config, image_shape)
-    )
+    textbook = textbook_maps(config, size)
+    assert is_clipped(config, image_shape) == (textbook is None)
+    if textbook is not None:
+        assert [(layer.conv_size, layer.size) for layer in conv_layers(config, image_shape)] == textbook
 
 
 def test_clipping_by_hand():
@@ -161,8 +167,8 @@ def test_clipping_by_hand():
     assert not is_clipped(four | {"stride": 1}, (1, 28, 28))
     # 8 -> 4 -> 2 -> 1, and a fourth layer finds 1 pixel
     assert not is_clipped(GSOS, (1, 8, 8)) and is_clipped(GSOS | {"num_conv_layers": 4}, (1, 8, 8))
-    # stride 2: 256 -> 64 -> 16 -> 4 -> 1 fits by a hair, 252 -> 63 -> 16 -> 4 -> 1 too, 192 -> 48 -> 12 -> 3 -> (2) 1
-    assert not any(is_clipped(four, (1, size, size)) for size in (256, 252, 192))
+    # stride 2: 129 -> (65) 32 -> (16) 8 -> (4) 2 -> (1): no; 192 -> (96) 48 -> (24) 12 -> (6) 3 -> (2) 1
+    assert is_clipped(four, (1, 129, 129)) and not is_clipped(four, (1, 192, 192))
     # one layer, valid: the kernel itself is what does not fit, on one axis only
     wide = GSOS | {"num_conv_layers": 1, "kernel": 5, "padding": "valid", "num_filters_1": 2}
     (layer,) = conv_layers(wide, (1, 4, 9))
@@ -204,7 +210,7 @@ def test_same_padding_is_that_of_tensorflow(kernel, stride, size):
     ((_, y),) = outputs(model, x, nn.Conv2d)
     by_definition = convolve_same(x[0].numpy(), conv.weight.detach().numpy(), conv.bias.detach().numpy(), stride)
     np.testing.assert_allclose(y[0].numpy(), by_definition, rtol=1e-12, atol=1e-12)
-    if stride == 1:
+    if stride == 1 and kernel % 2:  # as PyTorch's own
         torch.testing.assert_close(y, F.conv2d(x, conv.weight, conv.bias, padding="same"), rtol=1e-12, atol=1e-12)
 
 
@@ -225,10 +231,10 @@ def test_pooling_before_relu_is_relu_before_pooling(case):
     torch.manual_seed(1)
     model = build_cnn(config, image_shape, n_classes).eval()  # without dropout
     textbook = list(model)
-    for i, module in enumerate(textbook):
-        if isinstance(module, nn.MaxPool2d):
-            textbook[i], textbook[i + 1] = textbook[i + 1], textbook[i]
-    assert [type(m) for m in textbook] != [type(m) for m in model]
+    pools = [i for i, module in enumerate(model) if isinstance(module, nn.MaxPool2d)]
+    for i in pools:
+        textbook[i], textbook[i + 1] = textbook[i + 1], textbook[i]
+    assert len(pools) == config["num_conv_layers"] and all(isinstance(textbook[i], nn.ReLU) for i in pools)
     results = []
     for network in (model, nn.Sequential(*textbook)):
         x = torch.randn(4, *image_shape, generator=torch.Generator().manual_seed(2), requires_grad=True)
@@ -242,9 +248,9 @@ def test_pooling_before_relu_is_relu_before_pooling(case):
 def test_modules_stand_in_the_papers_order():
     model = build_cnn(HIA | {"dropout_rate": 0.3}, (1, 28, 28), 10)
     convolution = [nn.Conv2d, nn.MaxPool2d, nn.ReLU]
-    head = [nn.Flatten, nn.Dropout, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]
+    head = [nn.Flatten, Dropout, nn.Linear, nn.ReLU, Dropout, nn.Linear]
     assert [type(module) for module in model] == 2 * convolution + head
-    assert [module.p for module in model if isinstance(module, nn.Dropout)] == [0.3, 0.3]
+    assert [module.rate for module in model if isinstance(module, Dropout)] == [0.3, 0.3]
     hgd = build_cnn(HGD, (3, 32, 32), 10)
     assert [type(module) for module in hgd] == 3 * convolution + head[:4] + head[1:]
 
@@ -255,6 +261,33 @@ def test_dropout_acts_in_training_only():
     dropping, keeping = (build_cnn(HIA | {"dropout_rate": rate}, (1, 28, 28), 10) for rate in (0.9, 0.0))
     assert not torch.equal(dropping(x), dropping(x)) and torch.equal(keeping(x), keeping(x))
     assert torch.equal(dropping.eval()(x), dropping(x))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_dropout_zeroes_its_share_and_scales_the_rest(rate):
+    torch.manual_seed(3)
+    x = torch.ones(201, 499, requires_grad=True)
+    y = Dropout(rate)(x)
+    dropped = y == 0
+    n = x.numel()
+    assert abs(dropped.sum().item() - n * rate) < 4 * np.sqrt(n * rate * (1 - rate))
+    assert torch.all(dropped | torch.isclose(y, torch.tensor(1 / (1 - rate))))
+    # whether a unit is dropped says nothing about the next seven (four units share a random word)
+    flat = dropped.flatten().double() - rate
+    for lag in range(1, 8):
+        assert abs((flat[:-lag] * flat[lag:]).mean()) < 4 * rate * (1 - rate) / np.sqrt(n)
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(gradient, y)
+
+
+def test_dropout_follows_the_seed_and_keeps_shape_and_type():
+    x = torch.randn(3, 7, dtype=torch.float64)
+    torch.manual_seed(4)
+    first = Dropout(0.5)(x)
+    torch.manual_seed(4)
+    assert torch.equal(first, Dropout(0.5)(x)) and not torch.equal(first, Dropout(0.5)(x))
+    assert first.shape == x.shape and first.dtype == torch.float64
+    assert Dropout(0.5)(torch.zeros(0, 4)).shape == (0, 4)
 
 
 def test_only_asymmetric_padding_takes_a_module():

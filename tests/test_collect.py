@@ -1,0 +1,221 @@
+"""Collecting records: the same whatever happens on the way."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from gsos import collect as collect_module
+from gsos import datasets, records
+from gsos.collect import Plan, collect, study_seed
+from gsos.space import SPACES, check_config, sample
+
+N = 46  # 32 + 14: two BOHB brackets, the second cut short
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits", n_train=60)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(digits, tmp_path_factory):
+    store = tmp_path_factory.mktemp("uninterrupted") / "trials.journal"
+    return collect(digits, N, store=store, workers=2, device="cpu")
+
+
+def assert_same(a, b):
+    pd.testing.assert_frame_equal(records.comparable(a), records.comparable(b))
+
+
+def test_ratio_records_and_origins(uninterrupted):
+    assert len(uninterrupted) == N
+    assert uninterrupted.strategy.value_counts().to_dict() == {"random": 32, "bohb": 14}
+    bohb = uninterrupted[uninterrupted.strategy == "bohb"]
+    assert bohb.epoch.tolist() == [1] * 9 + [3] * 3 + [9] + [3]
+    assert bohb.model.nunique() == 10 and set(bohb.origin) == {"startup"}
+    survivors = bohb[bohb.epoch == 3].head(3)
+    firsts = bohb.set_index("iteration").loc[survivors.model]
+    assert survivors.lr.tolist() == firsts.lr.tolist()
+    assert sorted(firsts.validation_accuracy) == sorted(bohb.head(9).validation_accuracy)[-3:]
+    for row in uninterrupted.to_dict("records"):
+        config = {k: v for k, v in row.items() if k in SPACES["hia"] and not pd.isna(v)}
+        check_config(config, SPACES["hia"])
+    described = records.describe()
+    assert uninterrupted.notna().all()[described.index.intersection(uninterrupted.columns).drop(
+        ["num_filters_2", "num_filters_3"])].all()  # fmt: skip
+
+
+def test_same_records_for_one_and_two_workers(digits, uninterrupted, tmp_path):
+    assert_same(collect(digits, N, store=tmp_path / "one.journal", workers=1, device="cpu"), uninterrupted)
+
+
+def test_a_study_grows_and_equals_one_that_was_large_at_once(digits, uninterrupted, tmp_path):
+    for n in (1, 20, N):
+        frame = collect(digits, n, store=tmp_path / "trials.journal", workers=2, device="cpu")
+        assert len(frame) == n
+    assert_same(frame, uninterrupted)
+    stored = records.load(tmp_path / "trials.journal")
+    assert len(stored) == N
+    assert len(collect(digits, 10, store=tmp_path / "trials.journal")) == 10  # fewer: nothing is trained or lost
+    assert len(records.load(tmp_path / "trials.journal")) == N
+
+
+def test_a_finished_study_trains_nothing(digits, uninterrupted, tmp_path, monkeypatch):
+    records.export(uninterrupted, tmp_path / "committed" / "hia.parquet")
+    monkeypatch.setattr(collect_module, "open_pools", None)  # would fail if it were called
+    frame = collect(digits, N, store=tmp_path / "trials.journal", committed=tmp_path / "committed")
+    assert_same(frame, uninterrupted)
+
+
+def test_seeds_and_datasets_have_configurations_of_their_own():
+    seeds = {study_seed(s, d, k) for s in (0, 1) for d in ("digits", "usps") for k in ("random", "bohb")}
+    assert len(seeds) == 8
+    plan = Plan(10, SPACES["hia"], {}, "digits", 0, None)
+    tasks = [plan.next_task() for _ in range(10)]
+    assert [task.strategy for task in tasks] == ["bohb"] * 3 + ["random"] * 7 and plan.next_task() is None
+    assert len({task.seed for task in tasks}) == 10
+    rng = np.random.default_rng(np.random.SeedSequence([study_seed(0, "digits", "random"), 4]))
+    assert tasks[3 + 4].config == sample(SPACES["hia"], rng)
+
+
+def test_survivors_continue_from_weights_that_are_removed_afterwards(digits, tmp_path):
+    frame = collect(digits, 44, store=tmp_path / "trials.journal", workers=1, device="cpu")
+    bohb = frame[frame.strategy == "bohb"]
+    assert bohb.epochs_trained.tolist() == [1] * 9 + [2] * 3 + [6]
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_without_the_weights_a_survivor_is_trained_anew_to_the_same_record(
+    digits, uninterrupted, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(collect_module, "_checkpoints", lambda *_: None)
+    frame = collect(digits, N, store=tmp_path / "trials.journal", workers=2, device="cpu")
+    assert frame[frame.strategy == "bohb"].epochs_trained.tolist() == [1] * 9 + [3] * 3 + [9] + [3]
+    assert_same(frame, uninterrupted)
+
+
+def test_a_failed_training_is_a_record(digits, tmp_path, monkeypatch):
+    def no_memory(*_, **__):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(collect_module, "train", no_memory)
+    collect_module._load_worker(collect_module._as_arrays(digits), "cpu")
+    task = Plan(1, SPACES["hia"], {}, "digits", 0, None).next_task()
+    result = collect_module._train(task)
+    assert result == {"state": "failed", "error": "RuntimeError: CUDA out of memory"}
+    plan = Plan(14, SPACES["hia"], {}, "digits", 0, None)
+    for _ in range(14):  # BOHB takes it as the worst
+        task = plan.next_task()
+        plan.tell(collect_module._describe(task) | {"state": "failed", "error": "x", "validation_accuracy": None})
+    assert plan.n_missing == 0
+
+
+COLLECT = """
+from gsos import datasets
+from gsos.collect import collect
+if __name__ == "__main__":
+    collect(datasets.load({name!r}, n_train={n_train}), {n}, store={store!r}, workers=2, device="cpu")
+"""
+
+
+def n_lines(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_killed_ten_times_ends_with_exactly_the_asked_records(digits, uninterrupted, tmp_path):
+    store, script, rng = tmp_path / "trials.journal", tmp_path / "run.py", random.Random(0)
+    script.write_text(COLLECT.format(name="digits", n_train=60, n=N, store=str(store)))
+    killed = 0
+    for i in range(10):
+        process = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
+        enough = n_lines(store) + rng.randint(1, 4)
+        while process.poll() is None and n_lines(store) < enough:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.05))
+        killed += process.poll() is None
+        if i % 2:  # with all its workers, or the coordinator alone
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+    assert killed >= 8
+    frame = collect(digits, N, store=store, workers=2, device="cpu")
+    assert_same(frame, uninterrupted)
+    trials = records.open_study(records.open_storage(store), "hia/digits").trials
+    assert len(trials) == N  # none was stored twice
+
+
+def test_a_dead_worker_is_an_error_not_a_hang(digits, tmp_path):
+    script, store = tmp_path / "run.py", tmp_path / "trials.journal"
+    script.write_text(COLLECT.format(name="fashion_mnist_sample", n_train=4000, n=99, store=str(store)))
+    process = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        while n_lines(store) < 3:
+            assert process.poll() is None
+            time.sleep(0.05)
+        listing = subprocess.run(["ps", "-eo", "pid,pgid"], capture_output=True, text=True, check=True).stdout
+        group = [int(pid) for pid, pgid in map(str.split, listing.splitlines()[1:]) if int(pgid) == process.pid]
+        os.kill(max(group), signal.SIGKILL)  # the youngest process is a worker
+        assert process.wait(timeout=60) == 1
+        assert "a worker process died" in process.stderr.read()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_bad_input_is_named(digits, uninterrupted, tmp_path, monkeypatch):
+    store = tmp_path / "trials.journal"
+    with pytest.raises(ValueError, match="n must be at least 1, not 0"):
+        collect(digits, 0, store=store)
+    with pytest.raises(ValueError, match="device 'cuda:77' is not there"):
+        collect(digits, 5, store=store, device="cuda:77")
+    with pytest.raises(ValueError, match="workers must be at least 1, not -1"):
+        collect(digits, 5, store=store, workers=-1)
+    records.export(uninterrupted, tmp_path / "hia.parquet")
+    with pytest.raises(ValueError, match="study 'hia' has records of digits with n_train = 60, not 80"):
+        collect(datasets.load("digits", n_train=80), 5, store=store, committed=tmp_path / "hia.parquet")
+    with (
+        FileLock(f"{store}.hia-digits.lock"),
+        pytest.raises(RuntimeError, match="another process is collecting hia/dig"),
+    ):
+        collect(digits, 5, store=store)
+
+
+def test_one_of_two_ray_nodes_dies(digits, uninterrupted, tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="ray is not installed")
+    import ray
+    from ray.cluster_utils import Cluster
+
+    store = tmp_path / "trials.journal"
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        node = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        removed = threading.Event()
+
+        def kill_node():
+            while n_lines(store) < 12:
+                time.sleep(0.01)
+            cluster.remove_node(node, allow_graceful=False)
+            removed.set()
+
+        killer = threading.Thread(target=kill_node, daemon=True)
+        killer.start()
+        frame = collect(digits, N, store=store, workers=2, device="cpu")
+        killer.join(timeout=60)
+        assert removed.is_set()
+        assert_same(frame, uninterrupted)
+        assert len(records.open_study(records.open_storage(store), "hia/digits").trials) == N
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

@@ -1,0 +1,101 @@
+"""The project's own files agree with each other."""
+
+import ast
+import re
+import sys
+import tomllib
+
+import pandas as pd
+import pytest
+import yaml
+
+from gsos import __version__, published, records
+from gsos.paths import DATA, ROOT
+
+CONDA_NAMES = {"torch": "pytorch", "ray": "ray-default"}
+
+
+def requirement_names(requirements):
+    return {re.match(r"[\w-]+", requirement)[0].lower() for requirement in requirements}
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_environment_yml_has_the_dependencies_of_pyproject(project):
+    names = requirement_names(project["dependencies"] + project["optional-dependencies"]["test"])
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    listed = {entry.split("=")[0] for entry in environment["dependencies"]} - {"python"}
+    assert listed == {CONDA_NAMES.get(name, name) for name in names}
+    assert "python=3.11" in environment["dependencies"] and environment["channels"] == ["conda-forge"]
+
+
+def test_constraints_pin_every_dependency(project):
+    pinned = requirement_names((ROOT / "constraints.txt").read_text().split())
+    extras = [entry for extra in project["optional-dependencies"].values() for entry in extra]
+    assert requirement_names(project["dependencies"] + extras) <= {name.replace("_", "-") for name in pinned}
+
+
+def test_every_import_is_a_declared_dependency(project):
+    """Of the package: what is imported there must be installed by `pip install gsos`."""
+    modules = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+    declared = requirement_names(project["dependencies"]) | {"ray"}
+    for path in (ROOT / "gsos").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for top in {name.split(".")[0] for name in names} - {"gsos"}:
+                known = top in sys.stdlib_module_names or modules.get(top, top) in declared
+                assert known, f"{path.name} imports {top}"
+
+
+def test_versions_agree(project):
+    assert project["version"] == __version__
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
+
+
+def test_citation_names_the_three_papers():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert len(citation["references"]) == 3
+    text = (ROOT / "CITATION.cff").read_text()
+    assert all(mark in text for mark in ("2410.08920", "2503.05106", "10.5267/j.ijiec.2023.4.004"))
+
+
+def test_readme_shows_the_two_commands_and_files_that_exist():
+    readme = (ROOT / "README.md").read_text()
+    assert "make reproduce" in readme and "make test" in readme
+    for link in re.findall(r"\]\(((?!http)[^)#]+)", readme):
+        assert (ROOT / link).exists(), link
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z]+)\b", readme):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_committed_quick_records_are_whole():
+    frame = records.load(DATA / "records" / "hia" / "quick.parquet")
+    assert len(frame) >= 400 and not frame.duplicated(records.KEY).any()
+    per_dataset = frame.groupby(["dataset", "strategy"]).size().unstack()
+    assert (per_dataset.random / per_dataset.sum(axis=1)).between(0.69, 0.71).all()
+    done = frame[frame.state != "failed"]
+    assert done.validation_accuracy.between(0, 1).all() and done.test_accuracy.between(0, 1).all()
+    assert frame[["version", "device", "finished", "seed"]].notna().all().all()
+    for strategy, rows in frame.groupby(["dataset", "strategy"]):
+        assert rows.iteration.tolist() == list(range(len(rows))), strategy
+
+
+def test_published_tables_of_hia():
+    amounts = published.table("hia_figure_2")
+    assert amounts.amount.sum() == 11_150 and len(amounts) == 10
+    table = published.table("hia_table_2")
+    assert (table.channel_num == 3).sum() == 6  # the text says five
+    assert table.set_index("dataset").data_amount["EuroSAT"] == 37_000  # the dataset has 27,000
+    assert len(published.table("hia_table_1")) == 14
+    with pytest.raises(ValueError, match="there is no published table 'hia_table_99'; there are hia_figure_2"):
+        published.table("hia_table_99")
+
+
+def test_committed_parquet_has_described_columns():
+    for path in (DATA / "records").rglob("*.parquet"):
+        assert set(pd.read_parquet(path).columns) <= set(records.describe().index), path

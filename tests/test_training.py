@@ -1,0 +1,159 @@
+"""The trainer: it learns, it is reproducible, it continues, it survives divergence."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gsos import datasets, training
+from gsos.cnn import build_cnn
+from gsos.space import DEFAULTS, SPACES, sample
+from gsos.training import train
+
+COSTS = ("train_seconds",)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits", n_train=200)
+
+
+def config(**changes):
+    return {**DEFAULTS["hia"], "num_conv_layers": 1, **changes}
+
+
+def result(record):
+    return {name: value for name, value in record._asdict().items() if name not in COSTS}
+
+
+def test_overfits_64_images():
+    images = datasets.load("fashion_mnist_sample", n_train=64)
+    own = images._replace(x_valid=images.x_train, y_valid=images.y_train)  # judged on what it was trained on
+    record = train(config(epoch=40, dropout_rate=0.0, lr=3e-3, num_fc_units=128), own, seed=0, device="cpu")
+    assert record.validation_accuracy == 1.0 and record.validation_loss < 0.1
+
+
+def test_random_labels_are_not_learnt(digits):
+    order = torch.randperm(len(digits.y_valid), generator=torch.Generator().manual_seed(0))
+    shuffled = digits._replace(y_valid=digits.y_valid[order])
+    record = train(config(epoch=5, dropout_rate=0.0), shuffled, seed=0, device="cpu")
+    assert (
+        record.validation_accuracy < 0.3 < train(config(epoch=5, dropout_rate=0.0), digits, seed=0).validation_accuracy
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+def test_equals_a_plain_pytorch_loop(digits, optimizer):
+    """Without dropout the trainer is a few textbook lines, in float64 where rounding does not accumulate."""
+    c = config(optimizer=optimizer, lr=0.01, epoch=2, dropout_rate=0.0, batch_size=64)
+    torch.manual_seed(training._epoch_seed(3, 0))
+    model = build_cnn(c, digits.image_shape, 10).double()
+    x = ((digits.x_train / 255 - digits.mean.view(1, -1, 1, 1)) / digits.std.view(1, -1, 1, 1)).double()
+    kind = torch.optim.Adam if optimizer == "Adam" else torch.optim.SGD
+    step = kind(model.parameters(), lr=0.01)
+    for epoch in (1, 2):
+        torch.manual_seed(training._epoch_seed(3, epoch))
+        for rows in torch.randperm(200).split(64):
+            step.zero_grad()
+            nn.functional.cross_entropy(model(x[rows]), digits.y_train[rows]).backward()
+            step.step()
+    x = ((digits.x_valid / 255 - digits.mean.view(1, -1, 1, 1)) / digits.std.view(1, -1, 1, 1)).double()
+    loss = nn.functional.cross_entropy(model(x), digits.y_valid).item()
+    record = train(c, digits, seed=3, device="cpu")
+    assert record.validation_loss == pytest.approx(loss, rel=1e-4)
+    assert record.validation_accuracy == pytest.approx((model(x).argmax(1) == digits.y_valid).double().mean().item())
+
+
+def test_same_seed_same_record_also_in_a_fresh_process(digits):
+    c = config(epoch=2)
+    first = train(c, digits, seed=5, device="cpu")
+    assert result(first) == result(train(c, digits, seed=5, device="cpu"))
+    assert first.validation_loss != train(c, digits, seed=6, device="cpu").validation_loss
+    code = (
+        "from gsos import datasets\nfrom gsos.training import train\n"
+        f"print(train({c!r}, datasets.load('digits', n_train=200), seed=5, device='cpu').validation_loss.hex())"
+    )
+    fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert fresh == first.validation_loss.hex()
+
+
+def test_global_state_is_untouched(digits):
+    torch.manual_seed(0)
+    np.random.seed(0)
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()
+    train(config(epoch=1), digits, seed=1, device="cpu")
+    after = torch.random.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()
+    assert torch.equal(before[0], after[0]) and (before[1] == after[1]).all() and before[2] == after[2]
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+def test_a_survivor_equals_one_trained_straight_through(digits, tmp_path, optimizer):
+    straight = train(config(epoch=4, optimizer=optimizer), digits, seed=2, device="cpu")
+    for epoch, last in ((1, None), (2, 1), (4, 2)):
+        record = train(
+            config(epoch=epoch, optimizer=optimizer),
+            digits,
+            seed=2,
+            device="cpu",
+            resume=tmp_path / f"{last}.pt",
+            save=tmp_path / f"{epoch}.pt",
+        )
+        assert record.epochs_trained == epoch - (last or 0)
+    assert result(record) | {"epochs_trained": 4} == result(straight)
+    assert not list(tmp_path.glob("tmp*"))
+
+
+def test_divergence_is_recorded_with_the_last_finite_accuracy(digits, tmp_path):
+    wild = config(optimizer="SGD", lr=1e30, epoch=3, dropout_rate=0.0)
+    record = train(wild, digits, seed=0, device="cpu", save=tmp_path / "w.pt")
+    assert record.state == "diverged" and record.epochs_trained < 3
+    assert 0 <= record.validation_accuracy <= 1 and np.isfinite(record.validation_loss)
+    resumed = train(wild | {"epoch": 9}, digits, seed=0, device="cpu", resume=tmp_path / "w.pt")
+    straight = train(wild | {"epoch": 9}, digits, seed=0, device="cpu")
+    assert result(resumed) | {"epochs_trained": 0} == result(straight) | {"epochs_trained": 0}
+
+
+def test_weights_that_explode_in_the_last_step_count_as_divergence(digits, monkeypatch):
+    def explode(model, *_):
+        with torch.no_grad():
+            next(model.parameters()).fill_(float("nan"))
+        return 1.0
+
+    monkeypatch.setattr(training, "train_epoch", explode)
+    record = train(config(epoch=1), digits, seed=0, device="cpu")
+    assert record.state == "diverged" and np.isfinite(record.validation_loss)
+
+
+def test_sgd_has_momentum_only_where_the_configuration_has_one():
+    model = nn.Linear(2, 2)
+    assert training.make_optimizer(config(optimizer="sgd"), model).param_groups[0]["momentum"] == 0
+    assert training.make_optimizer(config(optimizer="sgd", momentum=0.9), model).param_groups[0]["momentum"] == 0.9
+    with pytest.raises(ValueError, match="optimizer must be Adam or SGD, not 'Lion'"):
+        training.make_optimizer(config(optimizer="Lion"), model)
+
+
+def test_devices_are_checked():
+    assert training.torch_device("cpu").type == "cpu"
+    with pytest.raises(ValueError, match="device must be auto, cpu, cuda or cuda:N, not 'tpu0'"):
+        training.torch_device("tpu0")
+    with pytest.raises(ValueError, match=r"device 'cuda:99' is not there: PyTorch sees \d+ CUDA devices"):
+        training.torch_device("cuda:99")
+
+
+def test_every_papers_default_trains(digits):
+    for name, defaults in DEFAULTS.items():
+        record = train({**defaults, "epoch": 1}, digits, seed=0, device="cpu")
+        assert record.state == "complete" and record.n_parameters > 0, name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_agrees_with_cpu(digits):
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        c = sample(SPACES["hia"], rng) | {"dropout_rate": 0.0}
+        cpu, cuda = (train(c, digits, seed=i, device=device) for device in ("cpu", "cuda"))
+        assert cuda.validation_loss == pytest.approx(cpu.validation_loss, rel=0.05)
+        assert cuda.train_seconds > 0
