@@ -1,8 +1,8 @@
-"""How accuracies are distributed: shares by interval, whether there are two modes, medians with intervals."""
+"""How accuracies are distributed: shares by interval, how full the extremes are, medians with intervals."""
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 ACCURACY_EDGES = np.round(np.linspace(0, 1, 11), 1)  # HIA's ten performance intervals of 0.1
@@ -22,17 +22,14 @@ def accuracy_shares(frame: pd.DataFrame, edges: NDArray[np.float64] = ACCURACY_E
     return pd.DataFrame(counts, index=index).reindex(columns=["random", "bohb"], fill_value=0.0)
 
 
-def valley(shares: ArrayLike) -> float:
-    """How deep the gap between two modes is: the lowest interval between them over the lower of the two.
+def extremes(shares: pd.DataFrame) -> pd.Series:
+    """Mean share of an interval in the two lowest, the middle ones and the two highest: low, middle, high.
 
-    shares: (bins,). The modes are the highest interval of the lower and of the upper half. 0: an empty gap;
-    1: no gap at all, so that there is one mode or none.
+    shares: one row an interval (at least five), as `accuracy_shares` gives it. HIA's Fig 3 is "skewing toward the
+    extremes" with "comparatively sparse" intermediate intervals where both low and high exceed middle.
     """
-    shares = np.asarray(shares, dtype=float)
-    half = len(shares) // 2
-    low, high = int(np.argmax(shares[:half])), half + int(np.argmax(shares[half:]))
-    lower_mode = min(shares[low], shares[high])
-    return float(shares[low : high + 1].min() / lower_mode) if lower_mode > 0 else 1.0
+    total = shares.sum(axis=1).to_numpy()
+    return pd.Series({"low": total[:2].mean(), "middle": total[2:-2].mean(), "high": total[-2:].mean()})
 
 
 def median_intervals(

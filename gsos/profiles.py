@@ -24,7 +24,7 @@ SIZES: dict[str, dict[str, tuple]] = {
 
 def table(notebook: str) -> pd.DataFrame:
     """The sizes of a notebook: one row a size, one column a profile."""
-    return pd.DataFrame(SIZES[notebook], index=PROFILES).T.map(_show)
+    return pd.DataFrame({name: map(_show, values) for name, values in SIZES[notebook].items()}, index=PROFILES).T
 
 
 def sizes(notebook: str, profile: str, **overrides: object) -> Mapping[str, object]:
@@ -41,4 +41,4 @@ def sizes(notebook: str, profile: str, **overrides: object) -> Mapping[str, obje
 
 
 def _show(value: object) -> str:
-    return "all" if value is None else f"{len(value)}: {', '.join(value)}" if isinstance(value, tuple) else str(value)
+    return "all" if value is None else ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""The papers' own tables, typed from the papers with their errors left in."""
+"""The papers' own tables, typed from the papers with their errors left in; `name` is what this project calls a row."""
 
 import pandas as pd
 

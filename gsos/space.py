@@ -151,6 +151,21 @@ GROUPS: dict[str, list[list[str]]] = {
 }
 
 
+def table(space: Space, defaults: Mapping[str, object]) -> pd.DataFrame:
+    """The space for a reader: values, scale and default of each hyperparameter."""
+    rows = [(name, _values(d), "log" if getattr(d, "log", False) else "", defaults[name]) for name, d in space.items()]
+    return pd.DataFrame(rows, columns=["hyperparameter", "values", "scale", "default"]).set_index("hyperparameter")
+
+
+def _values(distribution: BaseDistribution) -> str:
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return ", ".join(map(str, choices))
+        case IntDistribution(low=low, high=high):
+            return f"{low} to {high}"
+    return f"[{distribution.low:g}, {distribution.high:g}]"
+
+
 def is_ordered(distribution: BaseDistribution) -> bool:
     """Whether values have an order: all but categories that are not numbers."""
     return not isinstance(distribution, CategoricalDistribution) or all(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gsos.distribution import accuracy_shares, median_intervals, valley
+from gsos.distribution import accuracy_shares, extremes, median_intervals
 
 
 def test_shares_by_hand():
@@ -17,12 +17,11 @@ def test_shares_by_hand():
     assert accuracy_shares(pd.DataFrame({"validation_accuracy": [0.3], "strategy": ["random"]})).bohb.sum() == 0
 
 
-def test_valley_by_hand():
-    assert valley([4, 2, 1, 1, 1, 1, 1, 2, 3, 8]) == 1 / 4
-    assert valley([5, 0, 0, 0, 0, 0, 0, 0, 0, 5]) == 0
-    assert valley([1] * 10) == 1
-    assert valley([0, 0, 0, 0, 0, 0, 0, 0, 0, 3]) == 1  # nothing in the lower half
-    assert valley([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) == 1  # one slope has no gap
+def test_extremes_by_hand():
+    shares = pd.DataFrame(
+        {"random": [0.3, 0.1, 0, 0, 0, 0, 0, 0.12, 0.2, 0.1], "bohb": [0, 0, 0, 0, 0, 0, 0, 0.06, 0.1, 0.02]}
+    )
+    assert extremes(shares).to_dict() == pytest.approx({"low": 0.2, "middle": 0.03, "high": 0.21})
 
 
 def test_median_intervals_hold_the_median_and_narrow_with_n():

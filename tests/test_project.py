@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from gsos import __version__, published, records
+from gsos import __version__, profiles, published, records
 from gsos.paths import DATA, ROOT
+from gsos.space import SPACES
 
 CONDA_NAMES = {"torch": "pytorch", "ray": "ray-default"}
 
@@ -90,8 +91,9 @@ def test_published_tables_of_hia():
     assert amounts.amount.sum() == 11_150 and len(amounts) == 10
     table = published.table("hia_table_2")
     assert (table.channel_num == 3).sum() == 6  # the text says five
-    assert table.set_index("dataset").data_amount["EuroSAT"] == 37_000  # the dataset has 27,000
-    assert len(published.table("hia_table_1")) == 14
+    assert table.set_index("name").data_amount["eurosat"] == 37_000  # the dataset has 27,000
+    assert set(published.table("hia_table_1").name) == set(SPACES["hia"]) | {"in_channel_num"}
+    assert set(table.name) == set(amounts.name) == set(profiles.SIZES["01"]["datasets"][-1])
     with pytest.raises(ValueError, match="there is no published table 'hia_table_99'; there are hia_figure_2"):
         published.table("hia_table_99")
 
