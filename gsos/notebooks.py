@@ -79,9 +79,13 @@ def run(notebook: Path, parameters: Mapping[str, object], *, folder: Path | None
     fingerprint = _fingerprint(notebook, parameters)
     if output.is_file() and stamp.is_file() and json.loads(stamp.read_text())["fingerprint"] == fingerprint:
         return Run(output, json.loads(stamp.read_text())["seconds"], skipped=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    stamp.unlink(missing_ok=True)
-    _log_to(folder / "run.log")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        stamp.unlink(missing_ok=True)
+        _log_to(folder / "run.log")
+    except OSError as error:
+        why = f"the run's folder cannot be written ({error.strerror}); make it writable or make room"
+        raise OSError(error.errno, why, str(folder)) from error
     start = time.monotonic()
     try:
         papermill.execute_notebook(

@@ -15,7 +15,7 @@ SIZES: dict[str, dict[str, tuple]] = {
     "01": {
         "study": ("hia-smoke", "hia-quick", "hia-quick", "hia-workstation", "hia-paper"),
         "datasets": (_EMBEDDED, _EMBEDDED, None, _HIA_HERE, _HIA),  # None: those that the records have
-        "n_models": (20, 300, None, 1000, 1150),  # a dataset; the paper has 1,000 to 1,500
+        "n_models": (20, 300, None, 1000, None),  # a dataset; None: the paper's number, 1,000 to 1,500
         "n_train": (200, 1000, None, 2000, None),  # images; None: all there are
         "image_size": (None, None, None, 32, None),  # pixels, larger images are reduced; None: as they are
     },
@@ -41,4 +41,4 @@ def sizes(notebook: str, profile: str, **overrides: object) -> Mapping[str, obje
 
 
 def _show(value: object) -> str:
-    return "all" if value is None else ", ".join(value) if isinstance(value, tuple) else str(value)
+    return "–" if value is None else ", ".join(value) if isinstance(value, tuple) else str(value)

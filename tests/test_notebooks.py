@@ -116,6 +116,14 @@ def test_a_killed_kernel_is_named(tmp_path):
         notebooks.run(notebook, RUN, folder=tmp_path / "out")
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    notebook = small_notebook(tmp_path / "09_small.ipynb")
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="the run's folder cannot be written .* make it writable") as error:
+        notebooks.run(notebook, RUN, folder=tmp_path / "runs" / "smoke")
+    assert error.value.filename == str(tmp_path / "runs" / "smoke")
+
+
 def test_outputs_are_saved_without_times_and_injected_parameters(tmp_path):
     notebook = small_notebook(tmp_path / "09_small.ipynb", "print(PROFILE)", "1 + 1")
     executed = notebooks.run(notebook, RUN, folder=tmp_path / "out").notebook

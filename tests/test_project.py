@@ -70,8 +70,16 @@ def test_readme_shows_the_two_commands_and_files_that_exist():
     for link in re.findall(r"\]\(((?!http)[^)#]+)", readme):
         assert (ROOT / link).exists(), link
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make ([a-z]+)\b", readme):
+    for target in re.findall(r"(?:`|^)make ([a-z]+)\b", readme, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    names = {}
+    exec(code.replace('load("digits")', 'load("digits", n_train=100)'), names)
+    assert len(names["frame"]) == 100 and names["record"].state == "complete" and len(names["rung"]) == 1
 
 
 def test_committed_quick_records_are_whole():
