@@ -58,13 +58,14 @@ def run(
 
 def _summary(runs: list) -> None:
     """What was made, where to look, where the time went."""
-    from gsos.notebooks import slowest_cells
+    from gsos.notebooks import section_seconds
 
     folder = runs[0].notebook.parents[1]
     for notebook, seconds, skipped in runs:
         print(f"\n{notebook.stem}: " + ("done before, nothing has changed" if skipped else f"{seconds:.0f} s"))
-        for duration, line in slowest_cells(notebook):
-            print(f"  {duration:6.1f} s  {line}")
+        sections = sorted(section_seconds(notebook).items(), key=lambda item: -item[1])
+        for heading, duration in sections[:3]:
+            print(f"  {duration:6.1f} s  {heading}")
     print(f"\nIn {folder}:")
     for kind in ("notebooks/*.ipynb", "figures/*.png", "figures/*.svg", "tables/*.csv", "run.log"):
         if files := sorted(folder.glob(kind)):

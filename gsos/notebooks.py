@@ -77,8 +77,8 @@ def run(notebook: Path, parameters: Mapping[str, object], *, folder: Path | None
     output = folder / "notebooks" / notebook.name
     stamp = output.with_suffix(".json")
     fingerprint = _fingerprint(notebook, parameters)
-    if output.is_file() and stamp.is_file() and json.loads(stamp.read_text())["fingerprint"] == fingerprint:
-        return Run(output, json.loads(stamp.read_text())["seconds"], skipped=True)
+    if (before := _unchanged(output, stamp, fingerprint)) is not None:
+        return Run(output, before, skipped=True)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         stamp.unlink(missing_ok=True)
@@ -108,15 +108,21 @@ def run(notebook: Path, parameters: Mapping[str, object], *, folder: Path | None
             f"command again, with fewer WORKERS if memory was short. It ran until there; read {output}"
         ) from error
     seconds = time.monotonic() - start
-    stamp.write_text(json.dumps({"fingerprint": fingerprint, "seconds": seconds}))
+    made = [str(path) for kind in ("figures", "tables") for path in folder.glob(f"{kind}/{notebook.stem[:2]}_*")]
+    stamp.write_text(json.dumps({"fingerprint": fingerprint, "seconds": seconds, "made": sorted(made)}))
     return Run(output, seconds, skipped=False)
 
 
-def slowest_cells(executed: Path, n: int = 3) -> list[tuple[float, str]]:
-    """(seconds, first line) of the cells that took longest."""
-    cells = nbformat.read(executed, as_version=4).cells
-    timed = [(c.metadata.get("papermill", {}).get("duration") or 0.0, _first_line(c.source)) for c in cells]
-    return sorted(timed, reverse=True)[:n]
+def section_seconds(executed: Path) -> dict[str, float]:
+    """Seconds spent under each heading of an executed notebook."""
+    heading, seconds = executed.stem, {}
+    for cell in nbformat.read(executed, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            titles = [line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")]
+            heading = titles[-1] if titles else heading
+        duration = cell.metadata.get("papermill", {}).get("duration") or 0.0
+        seconds[heading] = seconds.get(heading, 0.0) + duration
+    return seconds
 
 
 def save_outputs(executed: Path, notebook: Path) -> None:
@@ -133,6 +139,15 @@ def save_outputs(executed: Path, notebook: Path) -> None:
                 if output.output_type == "execute_result":
                     output.execution_count = count
     nbformat.write(source, notebook)
+
+
+def _unchanged(output: Path, stamp: Path, fingerprint: str) -> float | None:
+    """The seconds of an earlier run that this one would repeat, with all it made still there; else None."""
+    if not (output.is_file() and stamp.is_file()):
+        return None
+    before = json.loads(stamp.read_text())
+    whole = before["fingerprint"] == fingerprint and all(Path(path).is_file() for path in before["made"])
+    return before["seconds"] if whole else None
 
 
 def _first_line(source: str) -> str:

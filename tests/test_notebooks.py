@@ -93,8 +93,27 @@ def test_a_run_is_skipped_until_something_changes(tmp_path):
     assert not notebooks.run(notebook, RUN | {"SEED": 1}, folder=tmp_path / "out").skipped
     small_notebook(notebook, "print(PROFILE)")
     assert not notebooks.run(notebook, RUN | {"SEED": 1}, folder=tmp_path / "out").skipped
-    seconds, line = notebooks.slowest_cells(first.notebook)[0]
-    assert seconds >= 0 and line
+
+
+def test_a_run_whose_figures_were_removed_is_run_again(tmp_path):
+    folder = tmp_path / "out"
+    notebook = small_notebook(
+        tmp_path / "09_small.ipynb", f"open({str(folder / 'figures' / '09_a.png')!r}, 'w').close()"
+    )
+    (folder / "figures").mkdir(parents=True)
+    notebooks.run(notebook, RUN, folder=folder)
+    assert notebooks.run(notebook, RUN, folder=folder).skipped
+    (folder / "figures" / "09_a.png").unlink()
+    assert not notebooks.run(notebook, RUN, folder=folder).skipped
+
+
+def test_time_is_told_by_section(tmp_path):
+    notebook = small_notebook(tmp_path / "09_small.ipynb", "import time", "time.sleep(0.3)")
+    cells = nbformat.read(notebook, as_version=4)
+    cells.cells.insert(2, nbformat.v4.new_markdown_cell("Some words.\n\n## The nap"))
+    nbformat.write(cells, notebook)
+    seconds = notebooks.section_seconds(notebooks.run(notebook, RUN, folder=tmp_path / "out").notebook)
+    assert list(seconds) == ["09_small", "The nap"] and seconds["The nap"] >= 0.3
 
 
 def test_an_error_names_notebook_and_cell_and_leaves_what_ran(tmp_path):
