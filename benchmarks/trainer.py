@@ -52,6 +52,15 @@ class PILImages(Dataset):
         return self.transform(self.images[i]), self.labels[i]
 
 
+def enlarged(dataset: ImageDataset, size: int) -> ImageDataset:
+    """With images padded with black to size x size pixels."""
+    pad = size - dataset.image_shape[1]
+    parts = {
+        name: nn.functional.pad(getattr(dataset, name), (0, pad, 0, pad)) for name in ("x_train", "x_valid", "x_test")
+    }
+    return dataset._replace(**parts)
+
+
 def textbook_cnn(config: dict, dataset: ImageDataset) -> nn.Sequential:
     """The same network with ReLU where textbooks have it: before the pooling."""
     modules = list(build_cnn(config, dataset.image_shape, dataset.n_classes))
@@ -130,7 +139,7 @@ def main() -> None:
     print("images    textbook  (all threads)  train  2 workers   train  2 workers  (all threads)  share of peak")
     for size in args.sizes:
         name, channels = SOURCES[size]
-        dataset = load(name, n_train=args.images, size=size, channels=channels)
+        dataset = enlarged(load(name, n_train=args.images, size=size, channels=channels), size)
         parts = [PILImages(*pair, dataset) for pair in zip(dataset[1:7:2], dataset[2:7:2], strict=True)]
         textbook(configs[0], dataset, parts, 0)
         train(configs[0], dataset, seed=0, device="cpu")

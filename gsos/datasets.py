@@ -109,10 +109,11 @@ def load(
 
     The validation part is `valid_fraction` of the training images. The test part is the dataset's own; where it has
     none, `valid_fraction` of all images are the test part and as many the validation part (60/20/20, GSOS 5.3).
-    n_train: so many images to train on, a validation part in the same proportion to them, and at most n_train test
-    images; None: all. size: images resized to size x size pixels. channels: 1 (grey, by Rec. 601 luma) or 3.
+    n_train: at most so many images to train on, a validation part in proportion to them, and at most n_train test
+    images. size: images larger than size x size pixels are reduced to it. What is smaller stays as it is, and None
+    sets no limit. channels: 1 (grey, by Rec. 601 luma) or 3.
 
-    Raises ValueError for an unknown name, a damaged file, fewer images than asked for, or a single class.
+    Raises ValueError for an unknown name, a damaged file, a single class, or a limit that is not positive.
     """
     source = _read(name, _root(root))
     if not 0 < valid_fraction < 0.5:
@@ -126,17 +127,18 @@ def load(
         n_test = round(valid_fraction * len(y))
         x_test, y_test, order = x[order[:n_test]], y[order[:n_test]], order[n_test:]
         share = valid_fraction / (1 - valid_fraction)
+    n_valid = round(valid_fraction * len(y))
     if n_train is not None:
-        n_both = round(n_train / (1 - share))
-        if not 1 < n_train < n_both <= len(order):
-            raise ValueError(
-                f"n_train = {n_train} is not possible: {name} has {len(order)} images outside of its test part, "
-                f"{share:.0%} of them for validation"
-            )
-        order = order[:n_both]
-        test_rows = _stratified_order(y_test, seed)[:n_train]
-        x_test, y_test = x_test[test_rows], y_test[test_rows]
-    n_valid = len(order) - n_train if n_train is not None else round(valid_fraction * len(y))
+        if n_train < 2:
+            raise ValueError(f"n_train must be at least 2, not {n_train}")
+        if n_train < len(y_test):
+            test_rows = _stratified_order(y_test, seed)[:n_train]
+            x_test, y_test = x_test[test_rows], y_test[test_rows]
+        if n_train < len(order) - n_valid:
+            order = order[: round(n_train / (1 - share))]
+            n_valid = len(order) - n_train
+    if not 0 < n_valid < len(order) or not len(y_test):
+        raise ValueError(f"{name} has too few images ({len(y)}) to have some in each part")
     parts = [(x[order[n_valid:]], y[order[n_valid:]]), (x[order[:n_valid]], y[order[:n_valid]]), (x_test, y_test)]
     tensors = [tensor for x, y in parts for tensor in (_to_tensor(x, size, channels), torch.from_numpy(y))]
     mean, std = _mean_std(tensors[0])
@@ -175,9 +177,9 @@ def _to_tensor(images: NDArray[np.uint8], size: int | None, channels: int | None
         x = (x * luma).sum(1, keepdim=True).round_().to(torch.uint8)
     elif channels == 3 and x.shape[1] == 1:
         x = x.expand(-1, 3, -1, -1).contiguous()
-    if size is not None and x.shape[2:] != (size, size):
-        if size < 1:
-            raise ValueError(f"size must be a positive number of pixels, not {size}")
+    if size is not None and size < 1:
+        raise ValueError(f"size must be a positive number of pixels, not {size}")
+    if size is not None and max(x.shape[2:]) > size:
         resized = torch.nn.functional.interpolate(x.float(), (size, size), mode="bilinear", antialias=True)
         x = resized.round_().clamp_(0, 255).to(torch.uint8)
     return x

@@ -16,8 +16,8 @@ SIZES: dict[str, dict[str, tuple]] = {
         "study": ("hia-smoke", "hia-quick", "hia-quick", "hia-workstation", "hia-paper"),
         "datasets": (_EMBEDDED, _EMBEDDED, None, _HIA_HERE, _HIA),  # None: those that the records have
         "n_models": (20, 300, None, 1000, None),  # a dataset; None: the paper's number, 1,000 to 1,500
-        "n_train": (200, 1000, None, 2000, None),  # images; None: all there are
-        "image_size": (None, None, None, 32, None),  # pixels, larger images are reduced; None: as they are
+        "n_train": (200, 1000, None, 2000, None),  # at most; None: all there are
+        "image_size": (None, None, None, 32, None),  # pixels, at most; None: as they are
     },
 }
 

@@ -80,8 +80,12 @@ def test_n_train_cuts_all_parts():
     small = datasets.load("fashion_mnist_sample", n_train=400)
     assert [len(y) for y in (small.y_train, small.y_valid, small.y_test)] == [400, 100, 400]
     assert torch.bincount(small.y_train).tolist() == [40] * 10
-    with pytest.raises(ValueError, match="n_train = 5000 is not possible: fashion_mnist_sample has 6000 images"):
-        datasets.load("fashion_mnist_sample", n_train=5000)
+    whole, more = datasets.load("fashion_mnist_sample"), datasets.load("fashion_mnist_sample", n_train=5000)
+    assert all(torch.equal(a, b) for a, b in zip(whole[1:7], more[1:7], strict=True))
+    for n_train in (2, 100, 1077, 1078, 1079):
+        assert len(datasets.load("digits", n_train=n_train).y_train) == n_train
+    with pytest.raises(ValueError, match="n_train must be at least 2, not 0"):
+        datasets.load("digits", n_train=0)
 
 
 def test_normalisation_constants_are_those_of_the_training_images():
@@ -94,6 +98,9 @@ def test_normalisation_constants_are_those_of_the_training_images():
 def test_size_and_channels(tmp_path):
     write_npz(tmp_path / "own.npz", np.arange(20) % 2)
     assert datasets.load("own", root=tmp_path, size=4).image_shape == (3, 4, 4)
+    assert datasets.load("own", root=tmp_path, size=9).image_shape == (3, 6, 5)  # never enlarged
+    with pytest.raises(ValueError, match="size must be a positive number of pixels, not 0"):
+        datasets.load("own", root=tmp_path, size=0)
     grey = datasets.load("own", root=tmp_path, channels=1)
     colour = datasets.load("own", root=tmp_path)
     r, g, b = colour.x_train[0, :, 0, 0].tolist()
@@ -136,6 +143,9 @@ def test_bad_input_is_named(tmp_path):
     np.savez(tmp_path / "pickle.npz", x_train=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="pickle.npz"):
         datasets.load("pickle", root=tmp_path)
+    write_npz(tmp_path / "tiny.npz", [0, 1])
+    with pytest.raises(ValueError, match=r"tiny has too few images \(2\) to have some in each part"):
+        datasets.load("tiny", root=tmp_path)
     with pytest.raises(ValueError, match="valid_fraction must lie between"):
         datasets.load("digits", valid_fraction=1.0)
     with pytest.raises(ValueError, match="channels must be 1 or 3, not 2"):
