@@ -59,7 +59,7 @@ def collect(
     or folder `committed` holds; the rest is trained and stored one by one. The records are the same whatever the
     number of workers (default: one a core). Ray's cluster is used where RAY_ADDRESS is set.
 
-    Raises ValueError for a device that is not there or a store whose records of this study are of other sizes,
+    Raises ValueError for a device that is not there or a store whose records of this study are of other images,
     RuntimeError when another process collects into the same study, OSError when a record cannot be stored.
     """
     if n < 1:
@@ -72,12 +72,12 @@ def collect(
         plan = Plan(n, space, done, dataset.name, seed, None if on_ray() else _checkpoints(store, optuna_study))
         bar.update(n - plan.n_missing)
         bar.unpause()
+        fixed = {"study": study, "dataset": dataset.name, "seed": seed, "round": 0} | _describe_images(dataset)
         if plan.n_missing:
             n_workers = min(workers or default_workers(), plan.n_missing)
             with open_pools(n_workers, _load_worker, (_as_arrays(dataset), device)) as pools:
                 for task, result in run(_train, plan.next_task, pools):
-                    row = {"study": study, "dataset": dataset.name, "seed": seed, "round": 0}
-                    row |= _describe(task) | _sizes(dataset) | result | records.stamp(_version())
+                    row = fixed | _describe(task) | result | records.stamp(_version())
                     records.add(optuna_study, row, space)
                     plan.tell(row)
                     bar.update()
@@ -180,8 +180,11 @@ def _describe(task: Task) -> dict:
     return {name: getattr(task, name) for name in columns} | task.config
 
 
-def _sizes(dataset: ImageDataset) -> dict[str, int]:
+def _describe_images(dataset: ImageDataset) -> dict[str, int]:
     channels, height, _ = dataset.image_shape
+    checksum = 0
+    for tensor in (dataset.x_train, dataset.y_train, dataset.x_valid, dataset.y_valid):
+        checksum = zlib.crc32(tensor.contiguous().numpy(), checksum)
     return {
         "n_train": len(dataset.y_train),
         "n_valid": len(dataset.y_valid),
@@ -189,6 +192,7 @@ def _sizes(dataset: ImageDataset) -> dict[str, int]:
         "in_channel_num": channels,
         "image_size": height,
         "n_classes": dataset.n_classes,
+        "images_crc32": checksum,
     }
 
 
@@ -199,16 +203,16 @@ def _done(
     frames = [records.from_study(optuna_study)]
     if committed is not None and Path(committed).exists():
         frames.insert(0, records.load(committed))
-    done = {}
+    done, images = {}, _describe_images(dataset)
     for frame in frames:
         for row in frame[(frame.study == study) & (frame.dataset == dataset.name) & (frame.seed == seed)].to_dict(
             "records"
         ):
-            for name, value in _sizes(dataset).items():
+            for name, value in images.items():
                 if row[name] != value:
                     raise ValueError(
                         f"study {study!r} has records of {dataset.name} with {name} = {row[name]}, not {value}: "
-                        "give a study of other sizes another name"
+                        "give a study of other images another name"
                     )
             done.setdefault((row["strategy"], row["iteration"]), row)
     return done

@@ -55,6 +55,7 @@ COLUMNS: list[Column] = [
     Column("in_channel_num", "Int64", "channels", "colour channels of the images", "data"),
     Column("image_size", "Int64", "pixels", "height of the images", "data"),
     Column("n_classes", "Int64", "classes", "classes of the dataset", "data"),
+    Column("images_crc32", "Int64", "", "checksum of the training and validation images and their labels", "data"),
     Column("state", "string", "", "complete, diverged (a loss was not finite) or failed (an error)", "result"),
     Column("error", "string", "", "the error of a failed training", "result"),
     Column("validation_accuracy", "float64", "", "share of validation images, in [0, 1]; the last finite", "result"),
@@ -107,7 +108,8 @@ def comparable(frame: pd.DataFrame) -> pd.DataFrame:
 def open_storage(store: str | Path) -> optuna.storages.BaseStorage:
     """An Optuna storage: a journal file (made where there is none), or the database of an RDB URL.
 
-    A line that a full disk cut short is dropped. Raises OSError, naming the file, when it cannot be written.
+    A line that a full disk cut short is dropped. Raises OSError, naming the file, when it cannot be written, and
+    ValueError when it is no journal.
     """
     if "://" in str(store):
         return optuna.storages.get_storage(str(store))
@@ -116,7 +118,7 @@ def open_storage(store: str | Path) -> optuna.storages.BaseStorage:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with lock:
-            _drop_torn_line(path)
+            _mend(path)
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except OSError as error:
         raise OSError(
@@ -124,12 +126,17 @@ def open_storage(store: str | Path) -> optuna.storages.BaseStorage:
         ) from error
 
 
-def _drop_torn_line(path: Path) -> None:
-    if path.exists() and path.stat().st_size:
-        with path.open("rb+") as file:
-            content = file.read()
-            if not content.endswith(b"\n"):
-                file.truncate(content.rfind(b"\n") + 1)
+def _mend(path: Path) -> None:
+    """Drop a last line that was cut short, of a file that is a journal."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb+") as file:
+        if file.read(1) != b"{":
+            raise ValueError(f"{path} is no store of records but some other file; name another one")
+        file.seek(0)
+        content = file.read()
+        if not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
 
 
 def open_study(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study:

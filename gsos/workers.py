@@ -33,11 +33,10 @@ def open_pools(n: int, initializer: Callable, initargs: tuple) -> Iterator[list]
     """n pools of one process each, closed (work in flight is lost) at the end."""
     if n < 1:
         raise ValueError(f"workers must be at least 1, not {n}")
-    make = _ray_pool if on_ray() else _local_pool
     pools = []
     try:
         for _ in range(n):
-            pools.append(make(initializer, initargs))
+            pools.append(_ray_pool(n, initializer, initargs) if on_ray() else _local_pool(initializer, initargs))
         yield pools
     finally:
         for pool in pools:
@@ -65,11 +64,12 @@ def _keep_freed_memory() -> None:
             mallopt(parameter, 2**30)
 
 
-def _ray_pool(initializer: Callable, initargs: tuple):
+def _ray_pool(n: int, initializer: Callable, initargs: tuple):
     from ray.util.multiprocessing import Pool
 
-    _ray()
-    options = {"num_cpus": 1, "scheduling_strategy": "SPREAD"}
+    n_gpus = _ray().cluster_resources().get("GPU", 0)
+    share = min(1.0, n_gpus / n // 1e-4 * 1e-4)  # Ray counts in ten-thousandths; workers may share a GPU
+    options = {"num_cpus": 1, "num_gpus": share, "scheduling_strategy": "SPREAD"}
     return Pool(1, initializer, initargs, ray_remote_args=options)
 
 

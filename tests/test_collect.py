@@ -196,9 +196,9 @@ def test_one_of_two_ray_nodes_dies(digits, uninterrupted, tmp_path, monkeypatch)
     from ray.cluster_utils import Cluster
 
     store = tmp_path / "trials.journal"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, "include_dashboard": False})
     try:
-        node = cluster.add_node(num_cpus=1)
+        node = cluster.add_node(num_cpus=1, num_gpus=1)  # GPUs in name: what is tested is their sharing out
         cluster.wait_for_nodes()
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
         removed = threading.Event()

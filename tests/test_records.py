@@ -115,6 +115,13 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     assert error.value.filename == str(tmp_path / "runs" / "trials.journal")
 
 
+def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("precious, and without a newline at the end")
+    with pytest.raises(ValueError, match="notes.txt is no store of records"):
+        records.open_storage(tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text().endswith("at the end")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_is_named(tmp_path):
     tmp_path.chmod(0o500)
