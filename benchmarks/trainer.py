@@ -115,7 +115,7 @@ def two_workers(configs: list[dict], dataset: ImageDataset) -> float:
 
     tasks = [Task("random", i, i, "random", config, i, 0.0, None, None) for i, config in enumerate(configs)]
     with open_pools(2, _load_worker, (_as_arrays(dataset), "cpu")) as pools:
-        for pool in pools:  # warm up: first use of an operator loads and compiles it
+        for pool in pools.pools:  # warm up: first use of an operator loads and compiles it
             pool.apply(_train, (tasks[0],))
         queue = iter(sorted(tasks, key=lambda task: -task.config["epoch"]))
         return seconds(lambda _: None, run(_train, lambda: next(queue, None), pools))

@@ -51,8 +51,10 @@ def run(
         for notebook in chosen:
             nb.check_parameters(notebook, parameters)
         runs = [nb.run(notebook, parameters) for notebook in chosen]
-    except (ValueError, OSError, nb.NotebookError) as error:
+    except (ValueError, OSError, yaml.YAMLError, nb.NotebookError) as error:
         _fail(error)
+    except KeyboardInterrupt:
+        _fail("stopped; what had finished is recorded, and the same command goes on from there")
     _summary(runs)
 
 

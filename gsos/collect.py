@@ -19,8 +19,9 @@ from tqdm import tqdm
 from gsos import __version__, records
 from gsos.bohb import BOHB, Proposal
 from gsos.datasets import ImageDataset
+from gsos.paths import RUNS
 from gsos.space import SPACES, Config, Space, sample
-from gsos.training import torch_device, train
+from gsos.training import Record, device_name, torch_device, train
 from gsos.workers import default_workers, on_ray, open_pools, run
 
 RANDOM_SHARE = (7, 10)  # HIA 4.1
@@ -60,27 +61,32 @@ def collect(
     number of workers (default: one a core). Ray's cluster is used where RAY_ADDRESS is set.
 
     Raises ValueError for a device that is not there or a store whose records of this study are of other images,
-    RuntimeError when another process collects into the same study, OSError when a record cannot be stored.
+    RuntimeError when another process on this machine collects into the same study (one process coordinates a study;
+    other machines work for it through Ray), OSError when a record cannot be stored.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, not {n}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, but is {seed}")
     if not on_ray():
         torch_device(device)
-    optuna_study = records.open_study(records.open_storage(store), f"{study}/{dataset.name}")
-    with _alone(store, optuna_study), tqdm(total=n, desc=dataset.name, unit="model", disable=not progress) as bar:
+    storage = records.open_storage(store)
+    with _alone(store, f"{study}-{dataset.name}".replace("/", "-")) as lock:
+        optuna_study = records.open_study(storage, f"{study}/{dataset.name}")
         done = _done(optuna_study, committed, study, dataset, seed)
-        plan = Plan(n, space, done, dataset.name, seed, None if on_ray() else _checkpoints(store, optuna_study))
-        bar.update(n - plan.n_missing)
-        bar.unpause()
+        weights = None if on_ray() else lock.with_name(f"{lock.stem}-{seed}.weights")
+        plan = Plan(n, space, done, dataset.name, seed, weights)
+        bar = tqdm(total=n, initial=len(plan.done), desc=dataset.name, unit="model", disable=not progress)
         fixed = {"study": study, "dataset": dataset.name, "seed": seed, "round": 0} | _describe_images(dataset)
         if plan.n_missing:
-            n_workers = min(workers or default_workers(), plan.n_missing)
+            n_workers = min(default_workers() if workers is None else workers, plan.n_missing)
             with open_pools(n_workers, _load_worker, (_as_arrays(dataset), device)) as pools:
                 for task, result in run(_train, plan.next_task, pools):
                     row = fixed | _describe(task) | result | records.stamp(_version())
                     records.add(optuna_study, row, space)
                     plan.tell(row)
                     bar.update()
+        bar.close()
         if plan.checkpoints is not None:
             shutil.rmtree(plan.checkpoints, ignore_errors=True)
         return records.to_frame(plan.done.values())
@@ -205,13 +211,12 @@ def _done(
         frames.insert(0, records.load(committed))
     done, images = {}, _describe_images(dataset)
     for frame in frames:
-        for row in frame[(frame.study == study) & (frame.dataset == dataset.name) & (frame.seed == seed)].to_dict(
-            "records"
-        ):
+        own = (frame.study == study) & (frame.dataset == dataset.name) & (frame.seed == seed)
+        for row in frame[own].to_dict("records"):
             for name, value in images.items():
-                if row[name] != value:
+                if row.get(name) != value:
                     raise ValueError(
-                        f"study {study!r} has records of {dataset.name} with {name} = {row[name]}, not {value}: "
+                        f"study {study!r} has records of {dataset.name} with {name} = {row.get(name)}, not {value}: "
                         "give a study of other images another name"
                     )
             done.setdefault((row["strategy"], row["iteration"]), row)
@@ -219,27 +224,21 @@ def _done(
 
 
 @contextmanager
-def _alone(store: str | Path, optuna_study: optuna.Study) -> Iterator[None]:
-    """Keeps a second process from training the same study into the same file."""
+def _alone(store: str | Path, name: str) -> Iterator[Path]:
+    """Keeps a second process of this machine from the same study in the same store; gives the lock's path."""
     if "://" in str(store):
-        yield
-        return
+        place = RUNS / f"database-{zlib.crc32(str(store).encode()):08x}"
+    else:
+        place = Path(store)
+    lock = place.with_name(f"{place.name}.{name}.lock")
     try:
-        with FileLock(f"{store}.{_file_name(optuna_study)}.lock", timeout=0):
-            yield
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=0):
+            yield lock
     except Timeout as error:
         raise RuntimeError(
-            f"another process is collecting {optuna_study.study_name} into {store}; wait for it, or name another study"
+            f"another process is collecting {name} into {store}; wait for it, or name another study"
         ) from error
-
-
-def _checkpoints(store: str | Path, optuna_study: optuna.Study) -> Path:
-    place = "runs/database" if "://" in str(store) else store
-    return Path(f"{place}.{_file_name(optuna_study)}.weights")
-
-
-def _file_name(optuna_study: optuna.Study) -> str:
-    return optuna_study.study_name.replace("/", "-")
 
 
 def _version() -> str:
@@ -266,4 +265,7 @@ def _train(task: Task) -> dict:
     try:
         return train(task.config, dataset, seed=task.seed, device=device, resume=task.resume, save=task.save)._asdict()
     except (RuntimeError, MemoryError) as error:
-        return {"state": "failed", "error": f"{type(error).__name__}: {error}"[:500]}
+        if "CUDA error" in str(error):  # the device is lost to this process: no model of it could be trained any more
+            raise
+        failed = {"state": "failed", "error": f"{type(error).__name__}: {error}"[:500], "epochs_trained": 0}
+        return dict.fromkeys(Record._fields) | failed | {"device": device_name(torch_device(device))}

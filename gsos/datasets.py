@@ -66,6 +66,10 @@ def read_npz(path: Path) -> Source:
                 f"{path}: x_{part} must be uint8 (N, H, W, 1 or 3) with one label an image, "
                 f"not {x.dtype} {x.shape} with labels {y.shape}"
             )
+        if y.dtype.kind not in "iu":
+            raise ValueError(f"{path}: y_{part} must be integers, not {y.dtype}")
+        if x.shape[1:] != arrays["x_train"].shape[1:]:
+            raise ValueError(f"{path}: x_{part} has images of {x.shape[1:]}, x_train of {arrays['x_train'].shape[1:]}")
         if len(y) and not (0 <= y.min() and y.max() < len(class_names)):
             raise ValueError(f"{path}: y_{part} has labels outside of 0..{len(class_names) - 1}")
         arrays[f"y_{part}"] = y.astype(np.int64)
@@ -116,6 +120,8 @@ def load(
     Raises ValueError for an unknown name, a damaged file, a single class, or a limit that is not positive.
     """
     source = _read(name, _root(root))
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, but is {seed}")
     if not 0 < valid_fraction < 0.5:
         raise ValueError(f"valid_fraction must lie between 0 and 0.5, not {valid_fraction}")
     x, y, x_test, y_test, class_names = source

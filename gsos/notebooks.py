@@ -51,7 +51,10 @@ def read_profile(name: str) -> dict[str, object]:
     if not path.is_file():
         there = ", ".join(p.stem for p in sorted((FOLDER / "profiles").glob("*.yaml")))
         raise ValueError(f"there is no profile {name!r}; there are {there}")
-    parameters = yaml.safe_load(path.read_text()) or {}
+    try:
+        parameters = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
     if not isinstance(parameters, dict) or (unknown := [key for key in parameters if key not in COMMON]):
         keys = f"unknown keys {unknown}" if isinstance(parameters, dict) else "no keys"
         raise ValueError(f"{path} has {keys}; a profile holds {', '.join(COMMON)} only")
@@ -98,8 +101,10 @@ def run(notebook: Path, parameters: Mapping[str, object], *, folder: Path | None
             progress_bar={"desc": notebook.stem, "bar_format": "{desc} {bar} {n_fmt}/{total_fmt} cells, {elapsed}"},
         )
     except PapermillExecutionError as error:
+        sources = [cell.source for cell in nbformat.read(notebook, as_version=4).cells]
+        number = sources.index(error.source) + 1 if error.source in sources else "of parameters"
         raise NotebookError(
-            f"{notebook.name}, cell {error.cell_index + 1} ({_first_line(error.source)}): "
+            f"{notebook.name}, cell {number} ({_first_line(error.source)}): "
             f"{error.ename}: {error.evalue}\nIt ran until there; read {output}"
         ) from error
     except DeadKernelError as error:
@@ -145,7 +150,10 @@ def _unchanged(output: Path, stamp: Path, fingerprint: str) -> float | None:
     """The seconds of an earlier run that this one would repeat, with all it made still there; else None."""
     if not (output.is_file() and stamp.is_file()):
         return None
-    before = json.loads(stamp.read_text())
+    try:
+        before = json.loads(stamp.read_text())
+    except json.JSONDecodeError:  # cut short
+        return None
     whole = before["fingerprint"] == fingerprint and all(Path(path).is_file() for path in before["made"])
     return before["seconds"] if whole else None
 

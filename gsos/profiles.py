@@ -36,8 +36,13 @@ def sizes(notebook: str, profile: str, **overrides: object) -> Mapping[str, obje
         raise ValueError(f"PROFILE must be one of {', '.join(PROFILES)}, not {profile!r}")
     if unknown := set(overrides) - set(SIZES[notebook]):
         raise ValueError(f"notebook {notebook} has no size {sorted(unknown)}; it has {sorted(SIZES[notebook])}")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if profile == "recorded" and (fixed := set(given) - {"study", "datasets"}):
+        raise ValueError(f"profile recorded trains nothing: {sorted(fixed)} cannot be chosen, only study and datasets")
+    if isinstance(given.get("datasets"), str):
+        given["datasets"] = (given["datasets"],)
     chosen = {name: values[PROFILES.index(profile)] for name, values in SIZES[notebook].items()}
-    return chosen | {name: value for name, value in overrides.items() if value is not None}
+    return chosen | given
 
 
 def _show(value: object) -> str:

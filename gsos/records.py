@@ -8,9 +8,11 @@ from typing import NamedTuple
 import optuna
 import pandas as pd
 from filelock import FileLock
+from optuna.exceptions import StorageInternalError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from gsos.space import Space
 
@@ -80,16 +82,17 @@ def describe() -> pd.DataFrame:
 
 
 def to_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """Rows (dicts) as a frame with the columns that occur, typed, in the order of COLUMNS and sorted by key.
+    """Rows (dicts) as a frame, typed, sorted by key; its columns are those of COLUMNS that occur, and all results.
 
     A key that occurs twice (two machines that ran the same study) is kept once.
     """
     frame = pd.DataFrame(list(rows))
     if unknown := [name for name in frame if name not in describe().index]:
         raise ValueError(f"a record has the unknown columns {unknown}; `records.COLUMNS` says which there are")
-    present = [c for c in COLUMNS if c.name in frame and (c.kind == "key" or frame[c.name].notna().any())]
-    if not present:
+    if frame.empty:
         return pd.DataFrame({name: pd.Series(dtype=describe().dtype[name]) for name in KEY})
+    frame = frame.reindex(columns=[c.name for c in COLUMNS if c.name in frame or c.kind == "result"])
+    present = [c for c in COLUMNS if c.name in frame and (c.kind in ("key", "result") or frame[c.name].notna().any())]
     typed = {c.name: frame[c.name].astype(c.dtype) if c.dtype else frame[c.name].convert_dtypes() for c in present}
     return pd.DataFrame(typed).drop_duplicates(KEY).sort_values(KEY, ignore_index=True)
 
@@ -97,6 +100,15 @@ def to_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
 def concat(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Several frames of records as one, sorted by key; a key that occurs twice is kept once."""
     return to_frame(pd.concat([frame.astype(object) for frame in frames], ignore_index=True).to_dict("records"))
+
+
+def select(frame: pd.DataFrame, study: str, datasets: Iterable[str] | None = None) -> pd.DataFrame:
+    """The records of a study, of some datasets where these are given. Raises ValueError where there are none."""
+    chosen = frame[(frame.study == study) & (frame.dataset.isin(list(datasets)) if datasets is not None else True)]
+    if chosen.empty:
+        there = ", ".join(f"{s} ({d})" for s, d in frame.groupby(["study", "dataset"]).groups)
+        raise ValueError(f"there are no records of study {study!r} and datasets {datasets}; there are {there}")
+    return chosen.reset_index(drop=True)
 
 
 def comparable(frame: pd.DataFrame) -> pd.DataFrame:
@@ -112,7 +124,10 @@ def open_storage(store: str | Path) -> optuna.storages.BaseStorage:
     ValueError when it is no journal.
     """
     if "://" in str(store):
-        return optuna.storages.get_storage(str(store))
+        try:
+            return optuna.storages.get_storage(str(store))
+        except (SQLAlchemyError, ImportError, ValueError) as error:
+            raise ValueError(f"the store {store} cannot be opened: {error}") from error
     path = Path(store)
     lock = FileLock(f"{path}.lock")  # an operating system's lock: unlike Optuna's own, it dies with its process
     try:
@@ -131,10 +146,9 @@ def _mend(path: Path) -> None:
     if not path.exists() or not path.stat().st_size:
         return
     with path.open("rb+") as file:
-        if file.read(1) != b"{":
-            raise ValueError(f"{path} is no store of records but some other file; name another one")
-        file.seek(0)
         content = file.read()
+        if not (content.startswith(b"{") and b'"op_code"' in content.partition(b"\n")[0]):
+            raise ValueError(f"{path} is no store of records but some other file; name another one")
         if not content.endswith(b"\n"):
             file.truncate(content.rfind(b"\n") + 1)
 
@@ -160,11 +174,11 @@ def add(study: optuna.Study, row: Mapping[str, object], space: Space) -> None:
     )
     try:
         study.add_trial(trial)
-    except OSError as error:
+    except (OSError, StorageInternalError) as error:
         where = ", ".join(f"{name} {row[name]}" for name in KEY if name in row)
         raise OSError(
-            error.errno,
-            f"record ({where}) could not be stored: {error.strerror}. Earlier records are safe: "
+            getattr(error, "errno", None),
+            f"record ({where}) could not be stored: {getattr(error, 'strerror', error)}. Earlier records are safe: "
             "make room and run the same command again",
         ) from error
 

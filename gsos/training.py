@@ -1,10 +1,12 @@
 """Train one configuration: the reference for every record of the project."""
 
+import errno
 import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from gsos.cnn import build_cnn, is_clipped, multiply_adds
 from gsos.datasets import ImageDataset
+from gsos.space import DEFAULTS
 
 _EVALUATION_BATCH = 256  # fits a core's cache; fixed, since it decides the last bits of a loss
 
@@ -58,9 +61,11 @@ def train(
     device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
     save: a file for the weights at the end; resume: such a file, from which training goes on where it exists.
 
-    state is "complete", or "diverged" when a loss was not finite: the rest is then of the last epoch that was.
+    state is "complete", or "diverged" when a loss was not finite: the rest is then of the last epoch that ended with
+    finite losses and weights.
     train_seconds are of this call's epochs, without evaluation: CPU seconds of the process, or device seconds.
     """
+    _check(config)
     device = torch_device(device)
     with _one_thread(), torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(_epoch_seed(seed, 0))
@@ -76,19 +81,16 @@ def train(
             torch.manual_seed(_epoch_seed(seed, epoch + 1))
             with clock:
                 loss = train_epoch(model, optimizer, images, x, y, config["batch_size"])
-            diverged = not np.isfinite(loss)
+            diverged = not (np.isfinite(loss) and all(p.isfinite().all() for p in model.parameters()))
             epoch += 1
-        if not diverged:
-            result = evaluate(model, images, dataset)
-            diverged = not np.isfinite(result[0])
         if diverged:
             model.load_state_dict(good)
-            result = evaluate(model, images, dataset)
+        result = evaluate(model, images, dataset)
         if save is not None:
             _save(Weights(epoch, diverged, model.state_dict(), optimizer.state_dict()), Path(save))
     validation_loss, validation_accuracy, test_accuracy = result
     return Record(
-        state="diverged" if diverged else "complete",
+        state="complete" if np.isfinite(validation_loss) and not diverged else "diverged",
         validation_accuracy=validation_accuracy,
         test_accuracy=test_accuracy,
         validation_loss=validation_loss,
@@ -166,14 +168,14 @@ class Clock:
     """Adds up the seconds spent inside `with clock`: CPU seconds of the process, or device seconds on CUDA."""
 
     def __init__(self, device: torch.device):
-        self._cuda = device.type == "cuda"
+        self._device, self._cuda = device, device.type == "cuda"
         self._spans: list[tuple] = []
 
     def _now(self):
         if not self._cuda:
             return time.process_time()
         event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        torch.cuda.current_stream(self._device).record_event(event)
         return event
 
     def __enter__(self) -> None:
@@ -185,7 +187,7 @@ class Clock:
     def seconds(self) -> float:
         if not self._cuda:
             return sum(end - start for start, end in self._spans)
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(self._device)
         return sum(start.elapsed_time(end) for start, end in self._spans) / 1000
 
 
@@ -207,6 +209,22 @@ def torch_device(device: str) -> torch.device:
 def device_name(device: torch.device) -> str:
     """What a reader of a record should know of the device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+_KNOWN = {name for defaults in DEFAULTS.values() for name in defaults}
+_NEEDED = {
+    name for name in set.intersection(*map(set, DEFAULTS.values())) if not name.startswith("num_filters_")
+}  # filters depend on the layers; `cnn` asks for them
+
+
+def _check(config: Mapping[str, object]) -> None:
+    if unknown := [name for name in config if name not in _KNOWN]:
+        raise ValueError(f"unknown hyperparameter {unknown[0]!r}; the CNN knows {', '.join(sorted(_KNOWN))}")
+    if missing := sorted(_NEEDED - set(config)):
+        raise ValueError(f"the configuration lacks {', '.join(missing)}; `space.DEFAULTS` has complete ones")
+    for name in ("epoch", "batch_size", "num_conv_layers", "kernel", "stride"):
+        if not (isinstance(config[name], Integral) and config[name] >= 1):
+            raise ValueError(f"{name} must be a positive integer, not {config[name]!r}")
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
@@ -241,5 +259,9 @@ def _save(weights: Weights, path: Path) -> None:
     """Written beside and moved, so that a file that is there is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        torch.save(tuple(weights), file)
+        try:
+            torch.save(tuple(weights), file)
+        except (OSError, RuntimeError):  # torch reports a full disk as either
+            os.unlink(file.name)
+            raise OSError(errno.ENOSPC, "the weights could not be saved; make room", str(path)) from None
     os.replace(file.name, path)

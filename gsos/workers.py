@@ -9,10 +9,11 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, NamedTuple
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _LOOK_AFTER_WORKERS = 1.0  # seconds between two looks at whether the local processes are alive
@@ -28,16 +29,26 @@ def default_workers() -> int:
     return int(_ray().cluster_resources()["CPU"]) if on_ray() else os.cpu_count() or 1
 
 
+class Pools(NamedTuple):
+    """Pools of one process each; the processes themselves where they are local."""
+
+    pools: list
+    processes: list
+
+
 @contextmanager
-def open_pools(n: int, initializer: Callable, initargs: tuple) -> Iterator[list]:
+def open_pools(n: int, initializer: Callable, initargs: tuple) -> Iterator[Pools]:
     """n pools of one process each, closed (work in flight is lost) at the end."""
     if n < 1:
         raise ValueError(f"workers must be at least 1, not {n}")
+    if on_ray() and n > default_workers():
+        raise ValueError(f"workers = {n} is more than the Ray cluster's {default_workers()} CPUs")
+    before = multiprocessing.active_children()
     pools = []
     try:
         for _ in range(n):
             pools.append(_ray_pool(n, initializer, initargs) if on_ray() else _local_pool(initializer, initargs))
-        yield pools
+        yield Pools(pools, [] if on_ray() else [p for p in multiprocessing.active_children() if p not in before])
     finally:
         for pool in pools:
             pool.terminate()
@@ -80,20 +91,30 @@ def _ray():
     except ImportError as error:
         raise ImportError("RAY_ADDRESS is set but ray is not installed: pip install 'gsos[cluster]'") from error
     if not ray.is_initialized():
+        _check_address(os.environ["RAY_ADDRESS"])
         ray.init(log_to_driver=False)
     return ray
 
 
-def run(function: Callable, next_task: Callable[[], Any], pools: list) -> Iterator[tuple[Any, Any]]:
+def _check_address(address: str) -> None:
+    """Raises ConnectionError where nothing listens: Ray itself would try for many minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise ConnectionError(f"no Ray cluster answers at RAY_ADDRESS={address} ({error})") from error
+
+
+def run(function: Callable, next_task: Callable[[], Any], pools: Pools) -> Iterator[tuple[Any, Any]]:
     """(task, function(task)) as they finish; no order is promised.
 
     next_task is called whenever a worker is idle and gives a task, or None while there is none; it sees what the
     caller made of the results so far. It ends when there is no task and nothing runs.
     A task whose Ray node died goes to another worker; RuntimeError when a local process died or no worker is left.
     """
-    idle, running, lost = list(pools), {}, []
+    idle, running, lost = list(pools.pools), {}, []
     outcomes: Queue[tuple[int, Any, BaseException | None]] = Queue()
-    processes = set() if on_ray() else {child.pid for child in multiprocessing.active_children()}
     n_started = 0
     while True:
         while idle and (task := lost.pop() if lost else next_task()) is not None:
@@ -108,7 +129,7 @@ def run(function: Callable, next_task: Callable[[], Any], pools: list) -> Iterat
             n_started += 1
         if not running:
             return
-        if processes - {child.pid for child in multiprocessing.active_children()}:
+        if not all(process.is_alive() for process in pools.processes):
             raise RuntimeError(
                 "a worker process died (killed, or out of memory: try fewer workers). "
                 "What had finished is recorded; run the same command again"

@@ -1,5 +1,6 @@
 """Collecting records: the same whatever happens on the way."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -49,9 +50,8 @@ def test_ratio_records_and_origins(uninterrupted):
     for row in uninterrupted.to_dict("records"):
         config = {k: v for k, v in row.items() if k in SPACES["hia"] and not pd.isna(v)}
         check_config(config, SPACES["hia"])
-    described = records.describe()
-    assert uninterrupted.notna().all()[described.index.intersection(uninterrupted.columns).drop(
-        ["num_filters_2", "num_filters_3"])].all()  # fmt: skip
+    may_be_missing = ["num_filters_2", "num_filters_3", "error"]
+    assert uninterrupted.drop(columns=may_be_missing).notna().all(axis=None)
 
 
 def test_same_records_for_one_and_two_workers(digits, uninterrupted, tmp_path):
@@ -97,10 +97,34 @@ def test_survivors_continue_from_weights_that_are_removed_afterwards(digits, tmp
 def test_without_the_weights_a_survivor_is_trained_anew_to_the_same_record(
     digits, uninterrupted, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(collect_module, "_checkpoints", lambda *_: None)
+    monkeypatch.setattr(collect_module, "Plan", lambda *arguments: Plan(*arguments[:-1], None))
     frame = collect(digits, N, store=tmp_path / "trials.journal", workers=2, device="cpu")
     assert frame[frame.strategy == "bohb"].epochs_trained.tolist() == [1] * 9 + [3] * 3 + [9] + [3]
     assert_same(frame, uninterrupted)
+
+
+def test_the_weights_of_another_seed_are_not_taken(digits, uninterrupted, tmp_path):
+    """Three studies in one store, each stopped after BOHB's first rung and then finished."""
+    for n in (30, N):  # 9 BOHB evaluations are the first rung
+        for seed in (1, 2, 0):
+            frame = collect(digits, n, store=tmp_path / "trials.journal", workers=1, device="cpu", seed=seed)
+    assert_same(frame, uninterrupted)
+
+
+def test_a_process_of_the_callers_own_may_end(digits, tmp_path):
+    own = multiprocessing.Process(target=time.sleep, args=(0.2,))
+    own.start()
+    assert len(collect(digits, 20, store=tmp_path / "trials.journal", workers=1, device="cpu")) == 20
+    own.join()
+
+
+def test_a_database_is_a_store_for_one_coordinator(digits, uninterrupted, tmp_path, monkeypatch):
+    monkeypatch.setattr(collect_module, "RUNS", tmp_path)
+    store = f"sqlite:///{tmp_path}/trials.db"
+    assert_same(collect(digits, N, store=store, workers=2, device="cpu"), uninterrupted)
+    (lock,) = tmp_path.glob("*.lock")
+    with FileLock(lock), pytest.raises(RuntimeError, match="another process is collecting"):
+        collect(digits, N, store=store)
 
 
 def test_a_failed_training_is_a_record(digits, tmp_path, monkeypatch):
@@ -111,7 +135,19 @@ def test_a_failed_training_is_a_record(digits, tmp_path, monkeypatch):
     collect_module._load_worker(collect_module._as_arrays(digits), "cpu")
     task = Plan(1, SPACES["hia"], {}, "digits", 0, None).next_task()
     result = collect_module._train(task)
-    assert result == {"state": "failed", "error": "RuntimeError: CUDA out of memory"}
+    assert result["state"] == "failed" and result["error"] == "RuntimeError: CUDA out of memory"
+    assert result["device"] == "cpu" and result["validation_accuracy"] is None
+    frame = records.to_frame(
+        [collect_module._describe(task) | {"study": "t", "dataset": "d", "seed": 0, "round": 0} | result]
+    )
+    assert frame.validation_accuracy.isna().all() and frame.clipped.isna().all()  # the columns are there
+
+    def lost_device(*_, **__):
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(collect_module, "train", lost_device)
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):  # no record: the next model would fail too
+        collect_module._train(task)
     plan = Plan(14, SPACES["hia"], {}, "digits", 0, None)
     for _ in range(14):  # BOHB takes it as the worst
         task = plan.next_task()
@@ -178,14 +214,25 @@ def test_bad_input_is_named(digits, uninterrupted, tmp_path, monkeypatch):
         collect(digits, 0, store=store)
     with pytest.raises(ValueError, match="device 'cuda:77' is not there"):
         collect(digits, 5, store=store, device="cuda:77")
-    with pytest.raises(ValueError, match="workers must be at least 1, not -1"):
-        collect(digits, 5, store=store, workers=-1)
+    for workers in (0, -1):
+        with pytest.raises(ValueError, match=f"workers must be at least 1, not {workers}"):
+            collect(digits, 5, store=store, workers=workers)
+    with pytest.raises(ValueError, match="seed must not be negative, but is -1"):
+        collect(digits, 5, store=store, seed=-1)
+    with pytest.raises(ValueError, match="the store foo://x cannot be opened"):
+        collect(digits, 5, store="foo://x")
+    with pytest.raises(ValueError, match="the store sqlite:////none/x.db cannot be opened"):
+        collect(digits, 5, store="sqlite:////none/x.db")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(ConnectionError, match="no Ray cluster answers at RAY_ADDRESS=127.0.0.1:9"):
+        collect(digits, 5, store=store)
+    monkeypatch.delenv("RAY_ADDRESS")
     records.export(uninterrupted, tmp_path / "hia.parquet")
     with pytest.raises(ValueError, match="study 'hia' has records of digits with n_train = 60, not 80"):
         collect(datasets.load("digits", n_train=80), 5, store=store, committed=tmp_path / "hia.parquet")
     with (
         FileLock(f"{store}.hia-digits.lock"),
-        pytest.raises(RuntimeError, match="another process is collecting hia/dig"),
+        pytest.raises(RuntimeError, match="another process is collecting hia-dig"),
     ):
         collect(digits, 5, store=store)
 

@@ -140,6 +140,12 @@ def test_bad_input_is_named(tmp_path):
     write_npz(tmp_path / "label.npz", np.arange(20) % 2, y_test=[0, 9])
     with pytest.raises(ValueError, match="labels outside of 0..1"):
         datasets.load("label", root=tmp_path)
+    write_npz(tmp_path / "label.npz", np.arange(20) % 2 + 0.5)
+    with pytest.raises(ValueError, match="y_train must be integers, not float64"):
+        datasets.load("label", root=tmp_path)
+    write_npz(tmp_path / "shape.npz", np.arange(20) % 2, x_test=np.zeros((2, 9, 9, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"x_test has images of \(9, 9, 3\), x_train of \(6, 5, 3\)"):
+        datasets.load("shape", root=tmp_path)
     np.savez(tmp_path / "pickle.npz", x_train=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="pickle.npz"):
         datasets.load("pickle", root=tmp_path)

@@ -78,6 +78,10 @@ def test_sizes_are_overridden_one_by_one():
         ValueError, match="PROFILE must be one of smoke, quick, recorded, workstation, paper, not 'fast'"
     ):
         profiles.sizes("01", "fast")
+    assert profiles.sizes("01", "smoke", datasets="digits")["datasets"] == ("digits",)
+    assert profiles.sizes("01", "recorded", study="hia-workstation")["study"] == "hia-workstation"
+    with pytest.raises(ValueError, match=r"profile recorded trains nothing: \['n_models'\] cannot be chosen"):
+        profiles.sizes("01", "recorded", n_models=3)
     with pytest.raises(ValueError, match="notebook 01 has no size"):
         profiles.sizes("01", "quick", n_epochs=3)
     assert all(len(values) == len(profiles.PROFILES) for sizes in profiles.SIZES.values() for values in sizes.values())
@@ -92,6 +96,8 @@ def test_a_run_is_skipped_until_something_changes(tmp_path):
     assert notebooks.run(notebook, RUN, folder=tmp_path / "out").skipped
     assert not notebooks.run(notebook, RUN | {"SEED": 1}, folder=tmp_path / "out").skipped
     small_notebook(notebook, "print(PROFILE)")
+    assert not notebooks.run(notebook, RUN | {"SEED": 1}, folder=tmp_path / "out").skipped
+    first.notebook.with_suffix(".json").write_text("")  # as a full disk would leave it
     assert not notebooks.run(notebook, RUN | {"SEED": 1}, folder=tmp_path / "out").skipped
 
 
@@ -118,9 +124,7 @@ def test_time_is_told_by_section(tmp_path):
 
 def test_an_error_names_notebook_and_cell_and_leaves_what_ran(tmp_path):
     notebook = small_notebook(tmp_path / "09_broken.ipynb", "print('before')", "x = 1 / 0", "print('after')")
-    with pytest.raises(
-        notebooks.NotebookError, match=r"09_broken.ipynb, cell \d+ \(x = 1 / 0\): ZeroDivisionError"
-    ) as e:
+    with pytest.raises(notebooks.NotebookError, match=r"09_broken.ipynb, cell 3 \(x = 1 / 0\): ZeroDivisionError") as e:
         notebooks.run(notebook, RUN, folder=tmp_path / "out")
     left = tmp_path / "out" / "notebooks" / "09_broken.ipynb"
     assert str(left) in str(e.value)

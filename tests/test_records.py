@@ -62,6 +62,16 @@ def test_a_key_is_kept_once():
     assert frame.iteration.tolist() == [1, 3] and frame.finished[1] != "later"
 
 
+def test_records_of_a_study_are_selected():
+    frame = records.to_frame([row(0), row(1, dataset="usps"), row(2, study="other")])
+    assert records.select(frame, "t").iteration.tolist() == [0, 1]
+    assert records.select(frame, "t", ["usps"]).iteration.tolist() == [1]
+    with pytest.raises(
+        ValueError, match=r"no records of study 'x' and datasets None; there are other \(digits\), t \(dig"
+    ):
+        records.select(frame, "x")
+
+
 def test_unknown_columns_are_refused():
     with pytest.raises(ValueError, match=r"unknown columns \['learning_rate'\]"):
         records.to_frame([row(0, learning_rate=1.0)])

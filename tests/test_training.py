@@ -116,6 +116,46 @@ def test_divergence_is_recorded_with_the_last_finite_accuracy(digits, tmp_path):
     assert result(resumed) | {"epochs_trained": 0} == result(straight) | {"epochs_trained": 0}
 
 
+def test_divergence_in_the_last_step_of_an_epoch_is_the_same_for_a_survivor(digits, tmp_path):
+    """One batch an epoch: the loss of an epoch is finite, and the weights after it are not."""
+    for lr in (1e5, 1e8, 1e12, 1e20):
+        wild = config(optimizer="SGD", lr=lr, epoch=1, dropout_rate=0.0, batch_size=256)
+        train(wild, digits, seed=0, device="cpu", save=tmp_path / f"{lr}.pt")
+        resumed = train(wild | {"epoch": 4}, digits, seed=0, device="cpu", resume=tmp_path / f"{lr}.pt")
+        straight = train(wild | {"epoch": 4}, digits, seed=0, device="cpu")
+        assert str(result(resumed) | {"epochs_trained": 0}) == str(result(straight) | {"epochs_trained": 0}), lr
+        assert straight.state == "diverged" and 0 <= straight.validation_accuracy <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": 5.0}, "unknown hyperparameter 'learning_rate'; the CNN knows batch_size, dropout_rate"),
+        ({"epoch": 0}, "epoch must be a positive integer, not 0"),
+        ({"stride": 0}, "stride must be a positive integer, not 0"),
+        ({"batch_size": 1.5}, "batch_size must be a positive integer, not 1.5"),
+        ({"padding": "round"}, "padding must be 'same', 'valid' or a number of pixels, not 'round'"),
+    ],
+)
+def test_a_wrong_configuration_is_named(digits, changes, message):
+    with pytest.raises(ValueError, match=message):
+        train(config(**changes), digits, seed=0, device="cpu")
+    incomplete = {name: value for name, value in config().items() if name != "lr"}
+    with pytest.raises(ValueError, match="the configuration lacks lr"):
+        train(incomplete, digits, seed=0, device="cpu")
+
+
+def test_a_full_disk_leaves_no_torn_weights(digits, tmp_path, monkeypatch):
+    def no_room(_, file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", no_room)
+    with pytest.raises(OSError, match="the weights could not be saved; make room"):
+        train(config(epoch=1), digits, seed=0, device="cpu", save=tmp_path / "w.pt")
+    assert not list(tmp_path.iterdir())
+
+
 def test_weights_that_explode_in_the_last_step_count_as_divergence(digits, monkeypatch):
     def explode(model, *_):
         with torch.no_grad():
