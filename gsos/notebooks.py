@@ -39,7 +39,7 @@ def find(names: Sequence[str]) -> list[Path]:
     chosen = []
     for name in names:
         found = [path for path in every if path.stem == Path(name).stem or path.stem.startswith(f"{name}_")]
-        if not found:
+        if not found or (Path(name).is_file() and Path(name).resolve() not in found):
             raise ValueError(f"there is no notebook {name!r}; there are {', '.join(path.stem for path in every)}")
         chosen += found
     return chosen or every

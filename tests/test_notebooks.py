@@ -198,6 +198,14 @@ def test_the_command_line_collects(tmp_path, monkeypatch):
     assert Path("out.parquet").is_file() and Path("runs/hia/trials.journal").is_file()
 
 
+def test_notebooks_are_found_by_number_name_and_path(tmp_path):
+    (path,) = notebooks.find(["01"])
+    assert notebooks.find(["01_data_generation"]) == notebooks.find([str(path)]) == [path]
+    foreign = small_notebook(tmp_path / path.name)
+    with pytest.raises(ValueError, match="there is no notebook"):  # not ours of the same name instead
+        notebooks.find([str(foreign)])
+
+
 def test_p_takes_pairs_as_papermill_does():
     done = CliRunner().invoke(app, ["run", "01", "-p", "SEED"])
     assert done.exit_code == 2 and "NAME VALUE" in done.output
