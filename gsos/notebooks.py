@@ -140,7 +140,6 @@ def save_outputs(executed: Path, notebook: Path) -> None:
             count += 1
             cell.outputs, cell.execution_count = result.outputs, count
             for output in cell.outputs:
-                output.pop("execution_count", None) if output.output_type != "execute_result" else None
                 if output.output_type == "execute_result":
                     output.execution_count = count
     nbformat.write(source, notebook)
