@@ -29,6 +29,11 @@ def result(record):
     return {name: value for name, value in record._asdict().items() if name not in COSTS}
 
 
+def epoch_seed(seed, epoch):
+    """As `train` documents it: every epoch draws from a stream of its own."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+
+
 def test_overfits_64_images():
     images = datasets.load("fashion_mnist_sample", n_train=64)
     own = images._replace(x_valid=images.x_train, y_valid=images.y_train)  # judged on what it was trained on
@@ -49,13 +54,13 @@ def test_random_labels_are_not_learnt(digits):
 def test_equals_a_plain_pytorch_loop(digits, optimizer):
     """Without dropout the trainer is a few textbook lines, in float64 where rounding does not accumulate."""
     c = config(optimizer=optimizer, lr=0.01, epoch=2, dropout_rate=0.0, batch_size=64)
-    torch.manual_seed(training._epoch_seed(3, 0))
+    torch.manual_seed(epoch_seed(3, 0))
     model = build_cnn(c, digits.image_shape, 10).double()
     x = ((digits.x_train / 255 - digits.mean.view(1, -1, 1, 1)) / digits.std.view(1, -1, 1, 1)).double()
     kind = torch.optim.Adam if optimizer == "Adam" else torch.optim.SGD
     step = kind(model.parameters(), lr=0.01)
     for epoch in (1, 2):
-        torch.manual_seed(training._epoch_seed(3, epoch))
+        torch.manual_seed(epoch_seed(3, epoch))
         for rows in torch.randperm(200).split(64):
             step.zero_grad()
             nn.functional.cross_entropy(model(x[rows]), digits.y_train[rows]).backward()
@@ -65,6 +70,16 @@ def test_equals_a_plain_pytorch_loop(digits, optimizer):
     record = train(c, digits, seed=3, device="cpu")
     assert record.validation_loss == pytest.approx(loss, rel=1e-4)
     assert record.validation_accuracy == pytest.approx((model(x).argmax(1) == digits.y_valid).double().mean().item())
+
+
+def test_nothing_is_dropped_while_judging(digits):
+    model = build_cnn(config(dropout_rate=0.9), digits.image_shape, 10)
+    images = training.Normaliser(digits, torch.device("cpu"))
+    first, second = (training.evaluate(model, images, digits) for _ in range(2))
+    assert first == second
+    logits = model.eval()(images(digits.x_valid))
+    assert first[0] == pytest.approx(nn.functional.cross_entropy(logits, digits.y_valid).item(), rel=1e-5)
+    assert first[1] == pytest.approx((logits.argmax(1) == digits.y_valid).double().mean().item())
 
 
 def test_same_seed_same_record_also_in_a_fresh_process(digits):
