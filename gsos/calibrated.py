@@ -1,0 +1,177 @@
+"""Calibrated RReliefF: shares of variance where N-RReliefF gives a covariance. Total effects, main effects, pairs."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+
+from gsos.checks import check_count, check_trials
+from gsos.relief import coordinates, normalise, ranked_neighbours
+
+SIGMA = 10.0  # decay of a neighbour's weight with its rank
+FLOOR = 0.01  # least share with which a hyperparameter counts in the distance
+
+
+def calibrated_relief(
+    X: ArrayLike,
+    p: ArrayLike,
+    is_categorical: ArrayLike,
+    *,
+    n_neighbours: int = 30,
+    n_passes: int = 3,
+    n_bins: int = 10,
+    n_queries: int | None = None,
+    rng: np.random.Generator | int | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Total effect of each hyperparameter, as a share of the variance of p, and how far it stands out of chance.
+
+    X: (n, k), one configuration a row, each on the scale it was sampled on, categories as codes; p: (n,) performance,
+    in any unit; is_categorical: (k,) bool. n_bins: two values of a column with more levels than this are the same
+    where they fall into the same of so many quantile bins. n_queries: look at the neighbours of so many random rows
+    only (for more than 10,000 rows: nearly as good, and linear in n); None takes every row.
+
+    Returns W (k,), neither clipped nor summing to 1, and z (k,), W in standard deviations of what it is when the
+    hyperparameter's values are permuted (take z > 2.5 as a find). A constant column has W = 0 and z = 0; W is NaN
+    where no two neighbours share a level.
+
+    For each k, over pairs of a row and its nearest in the *other* hyperparameters, rank-weighted as in HIA Eq 12-14:
+        diff(p) = (p - p')^2 / 2,  diff_k = [not the same bin],  W_k = (N_pk - N_p N_k) / ((1 - N_k) Var p),
+    that is, how much less p differs where k is the same, all else (nearly) equal. With all pairs as neighbours W is
+    the correlation ratio, the main effect; that is the first pass, and each later pass weighs the hyperparameters in
+    the distance by the W of the one before.
+
+    Differs from N-RReliefF (HIA Eq 10), which is a covariance of diff(p) and diff_k divided by N_p (1 - N_p): among
+    neighbours in all hyperparameters, diff_k has no room to differ, least for two-valued ones; |x - x'| has another
+    spread for each kind of hyperparameter; and a fixed distance lets inert hyperparameters choose the neighbours.
+
+    Not for fewer than 300 rows, where the forest's total effect (`fanova`) is better, nor for rows that a search
+    concentrated in one region. Total effects overlap: with interactions they sum to more than 1.
+
+    Raises ValueError for arrays that `check_trials` refuses, when n <= n_neighbours, and when fewer than two
+    hyperparameters vary (`correlation_ratio` is for one).
+    """
+    X, p, is_categorical = check_trials(X, p, is_categorical)
+    n = len(p)
+    n_neighbours = check_count("n_neighbours", n_neighbours, 1, n - 1, f" (there are {n} rows)")
+    n_passes, n_bins = check_count("n_passes", n_passes, 1), check_count("n_bins", n_bins, 2)
+    varying = np.flatnonzero(np.ptp(X, axis=0) > 0)
+    if len(varying) < 2:
+        raise ValueError(f"{len(varying)} of {X.shape[1]} hyperparameters vary, at least 2 must; see correlation_ratio")
+    rows = np.arange(n)
+    if n_queries is not None:
+        m = check_count("n_queries", n_queries, 1, n, f" (there are {n} rows)")
+        rows = np.sort(np.random.default_rng(rng).choice(n, m, replace=False))
+
+    bins = [_bins(X[:, k], is_categorical[k], n_bins) for k in varying]
+    spread = np.array([_spread(X[:, k], is_categorical[k]) for k in varying])
+    found = np.array([_correlation_ratio(b, p) for b in bins])
+    z = np.zeros(len(varying))
+    for _ in range(n_passes):
+        scale = np.sqrt(np.maximum(normalise(np.nan_to_num(found)), FLOOR) / spread)
+        found = np.empty(len(varying))
+        for i, own_bins in enumerate(bins):
+            others = np.delete(np.arange(len(varying)), i)
+            U = coordinates(X[:, varying[others]], is_categorical[varying[others]], scale[others], power=2)
+            found[i], z[i] = _total_effect(U, rows, own_bins, p, n_neighbours)
+    W, z_all = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    W[varying], z_all[varying] = found, z
+    return W, z_all
+
+
+def correlation_ratio(
+    X: ArrayLike, p: ArrayLike, is_categorical: ArrayLike, *, n_bins: int = 10
+) -> NDArray[np.float64]:
+    """Main effect of each hyperparameter, (k,) shares of the variance of p, without bias (so it may be below 0).
+
+    1 - (mean squared difference of p between rows in the same bin) / (the same between any two rows): calibrated
+    RReliefF with all pairs as neighbours. Arguments, constant columns, NaN and errors as in `calibrated_relief`.
+    """
+    X, p, is_categorical = check_trials(X, p, is_categorical)
+    n_bins = check_count("n_bins", n_bins, 2)
+    columns = zip(X.T, is_categorical, strict=True)
+    return np.array([_correlation_ratio(_bins(x, categorical, n_bins), p) for x, categorical in columns])
+
+
+def pair_effects(X: ArrayLike, p: ArrayLike, is_categorical: ArrayLike, *, n_bins: int = 10) -> NDArray[np.float64]:
+    """Interaction of each pair: what the two explain together beyond their main effects, a share of the variance of p.
+
+    Returns (k, k), symmetric, with the main effects on the diagonal. `correlation_ratio` on the joint bins, less the
+    two single ones. An even n_bins puts no threshold in the middle of a range into a bin.
+    """
+    X, p, is_categorical = check_trials(X, p, is_categorical)
+    n_bins = check_count("n_bins", n_bins, 2)
+    bins = [_bins(x, categorical, n_bins) for x, categorical in zip(X.T, is_categorical, strict=True)]
+    effects = np.diag([_correlation_ratio(b, p) for b in bins])
+    for i, j in zip(*np.triu_indices(len(bins), 1), strict=True):
+        joint = bins[i] * (bins[j].max() + 1) + bins[j]
+        effects[i, j] = effects[j, i] = _correlation_ratio(joint, p) - effects[i, i] - effects[j, j]
+    return effects
+
+
+def _bins(x: NDArray[np.float64], categorical: bool, n_bins: int) -> NDArray[np.int64]:
+    """(n,) number of each value's bin: its level where there are few, or quantile bins of about equal size."""
+    levels, codes = np.unique(x, return_inverse=True)
+    if categorical or len(levels) <= n_bins:
+        return codes
+    return np.searchsorted(np.quantile(x, np.arange(1, n_bins) / n_bins), x, side="right")
+
+
+def _spread(x: NDArray[np.float64], categorical: bool) -> float:
+    """Half the mean squared distance of two values: the variance; of categories half the share of mismatches."""
+    if categorical:
+        shares = np.unique(x, return_counts=True)[1] / len(x)
+        return (1 - (shares**2).sum()) / 2
+    return x.var()
+
+
+def _correlation_ratio(bins: NDArray[np.int64], p: NDArray[np.float64]) -> float:
+    """1 - E[(p - p')^2 | same bin] / E[(p - p')^2] over all pairs of rows; NaN where no two rows share a bin."""
+    p = p - p.mean()
+    count = np.bincount(bins)
+    within = count * np.bincount(bins, p**2) - np.bincount(bins, p) ** 2  # sum over pairs i < j of a bin
+    n_pairs = (count * (count - 1)).sum()
+    return float(1 - 2 * within.sum() / n_pairs / (2 * p.var(ddof=1))) if n_pairs else np.nan
+
+
+def _total_effect(
+    U: NDArray[np.float64], rows: NDArray[np.int64], bins: NDArray[np.int64], p: NDArray[np.float64], n_neighbours: int
+) -> tuple[float, float]:
+    """W and z of one hyperparameter. U: (n, c) points of the others; rows: (m,) whose neighbours count."""
+    n = len(p)
+    blocks = [(np.repeat(m, j.shape[1]), j.ravel(), d.ravel()) for m, j, d in _neighbours(U, rows, n_neighbours)]
+    m, j, d = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    counts = d > 0
+    m, j, d = m[counts], j[counts], d[counts] / len(rows)
+    diff_p = (p[m] - p[j]) ** 2 / 2
+    differs = bins[m] != bins[j]
+    N_p, N_k = d @ diff_p, d @ differs
+    association = d * (diff_p - N_p)
+    covariance = association @ differs  # N_pk - N_p N_k
+    sd = _permutation_sd(csr_array((association, (m, j)), shape=(n, n)), bins)
+    W = covariance / ((1 - N_k) * p.var(ddof=1)) if N_k < 1 - 1e-12 else np.nan
+    return W, covariance / sd if sd > 0 else 0.0
+
+
+def _neighbours(U, rows, n_neighbours):
+    return ranked_neighbours(U, rows, n_neighbours, SIGMA)
+
+
+def _permutation_sd(A: csr_array, bins: NDArray[np.int64]) -> float:
+    """Standard deviation of sum_ij A_ij [bin_i != bin_j] over all permutations of the bins, for A that sums to 0.
+
+    A: (n, n) with empty diagonal. Exact: the second moment of Mantel's statistic (Mantel 1967) from the sums of
+    squares of entries (a2, d2) and of rows (a3, d3) of both matrices.
+    """
+    n = A.shape[0]
+    if n < 4:
+        return np.nan
+    a2 = (A.multiply(A).sum() + A.multiply(A.T).sum()) / 2  # of the symmetric part
+    a3 = (((A.sum(axis=0) + A.sum(axis=1)) / 2) ** 2).sum()
+    count = np.bincount(bins)
+    d1, d2, d3 = (n**2 - (count**2).sum()) ** 2, n**2 - (count**2).sum(), (count * (n - count) ** 2).sum()
+    d1, d2, d3 = float(d1), float(d2), float(d3)
+    moment = (
+        2 * a2 * d2 / (n * (n - 1))
+        + 4 * (a3 - a2) * (d3 - d2) / (n * (n - 1) * (n - 2))
+        + (2 * a2 - 4 * a3) * (d1 + 2 * d2 - 4 * d3) / (n * (n - 1) * (n - 2) * (n - 3))
+    )
+    return float(np.sqrt(max(moment, 0.0)))
