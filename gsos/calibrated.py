@@ -132,6 +132,8 @@ def _correlation_ratio(bins: NDArray[np.int64], p: NDArray[np.float64]) -> float
     """1 - E[(p - p')^2 | same bin] / E[(p - p')^2] over all pairs of rows; NaN where no two rows share a bin."""
     p = p - p.mean()
     count = np.bincount(bins)
+    if count.max() == len(p):  # a constant column, exactly
+        return 0.0
     within = count * np.bincount(bins, p**2) - np.bincount(bins, p) ** 2  # sum over pairs i < j of a bin
     n_pairs = (count * (count - 1)).sum()
     return float(1 - 2 * within.sum() / n_pairs / (2 * p.var(ddof=1))) if n_pairs else np.nan

@@ -1,4 +1,4 @@
-"""The command `gsos`: run the notebooks, collect trial records, rebuild the figures."""
+"""The command `gsos`: run the notebooks, collect trial records, rebuild the figures, judge anybody's trials."""
 
 import shutil
 import sys
@@ -125,6 +125,104 @@ def figures() -> None:
                 print(ROOT / "figures" / file.name)
     except (ValueError, OSError, nb.NotebookError) as error:
         _fail(error)
+
+
+@app.command()
+def importance(
+    source: Annotated[
+        str, typer.Argument(metavar="TRIALS", help="CSV, Parquet, Optuna journal file, or URL of a database.")
+    ],
+    performance: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="What is to be explained; of a study its value.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(metavar="NAMES", help="Hyperparameters: repeat, or A,B,C; default all others.")
+    ] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="calibrated, fanova-total, fanova, ped-anova, ... or all; repeatable. Default: two that suit.",
+        ),
+    ] = None,
+    log: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Is on a log scale; repeatable.")] = None,
+    linear: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Is on a linear scale; repeatable.")] = None,
+    categorical: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Has values without order; repeatable.")
+    ] = None,
+    maximise: Annotated[
+        bool | None,
+        typer.Option("--maximise/--minimise", help="What is good; only ped-anova asks. Default: as the study, or max."),
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="Of an Optuna storage that holds several.")] = None,
+    neighbours: Annotated[int, typer.Option(min=1, help="For judges of the RReliefF family.")] = 30,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for importance.csv, .png and .svg.")] = Path("runs/importance"),
+) -> None:
+    """Which hyperparameters matter, in trials of your own: a table and a bar plot.
+
+    A main effect is what a hyperparameter does on average over the others: what tuning it alone can gain.
+
+    A total effect counts its interactions with the others too: one without can be left alone.
+    """
+    from gsos import trials
+
+    try:
+        chosen = trials.choose(
+            trials.read(source, study),
+            performance,
+            [name.strip() for names in columns or [] for name in names.split(",")],
+            maximise=maximise,
+            log=log or [],
+            linear=linear or [],
+            categorical=categorical or [],
+        )
+        judges = trials.pick_judges(judge or [], len(chosen.frame))
+        _say_what_is_judged(chosen, neighbours)
+        found, failed = trials.ask(chosen, judges, n_neighbours=neighbours, seed=seed)
+        silent = [f"{name} can say nothing: {why}" for name, why in failed.items()]
+        if not found:
+            _fail("; ".join(silent))
+        for line in silent:
+            print(f"gsos: {line}", file=sys.stderr)
+        _say_importance(found)
+        _write_importance(found, out, f"{len(chosen.frame)} trials of {Path(source).name}: {chosen.performance}")
+    except (ValueError, OSError) as error:
+        _fail(error)
+
+
+def _say_what_is_judged(chosen, neighbours: int) -> None:
+    from gsos.trials import describe
+
+    print("\n".join(chosen.messages))
+    if (most := len(chosen.frame) - 1) < neighbours:
+        print(f"judges that look at neighbours look at {most}, not {neighbours}: there are no more")
+    print("\nHyperparameters; where a type is wrong, say --log, --linear or --categorical NAME:")
+    print(describe(chosen.guesses).to_string(max_colwidth=70))
+
+
+def _say_importance(found: dict) -> None:
+    from gsos.trials import labels, shares
+
+    print("\nShares of importance (they sum to 1 also where little was found: see the remarks):")
+    print(f"{shares(found).to_string(float_format='{:.3f}'.format)}\n")
+    for judge, label in labels(found).items():
+        print(f"{judge:<{max(map(len, found))}}  {'; '.join(filter(None, [label, found[judge].remark]))}")
+
+
+def _write_importance(found: dict, folder: Path, footer: str) -> None:
+    import matplotlib
+    import pandas as pd
+
+    from gsos import figures
+    from gsos.trials import labels, shares
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pd.concat({judge: said.table for judge, said in found.items()}, names=["judge"]).to_csv(folder / "importance.csv")
+    matplotlib.use("agg")  # no window
+    figures.style()
+    figures.save(figures.importance_bars(shares(found), labels(found)), folder, "importance", footer)
+    print(f"\nIn {folder}: importance.csv, importance.png, importance.svg")
 
 
 def _fail(error: object) -> NoReturn:

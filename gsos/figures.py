@@ -143,3 +143,141 @@ def hia_random_and_bohb(frame: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
         ax.set_yticklabels(order if ax is axes[0][0] else [])
         ax.invert_yaxis()
     return figure
+
+
+def importance_beside_paper(
+    ours: Mapping[str, pd.DataFrame], paper: Mapping[str, pd.Series], titles: Mapping[str, str]
+) -> Figure:
+    """HIA T3, T4, T6, T7: shares with their 95 % intervals, a panel a judge, the paper's values beside them.
+
+    ours: judge -> frame with columns share, low, high, one row a hyperparameter; paper: judge -> printed weights, for
+    the judges that have some.
+    """
+    rows = len(next(iter(ours.values())))
+    size = (2.9 * len(ours) + 1.2, 0.32 * rows + 1.6)
+    figure, axes = plt.subplots(1, len(ours), figsize=size, sharey=True, sharex=True, squeeze=False)
+    style = {"fmt": "o", "ms": 5, "capsize": 3, "lw": 1.4, "color": COLOURS["random"], "label": "ours, 95 %"}
+    for ax, (judge, frame) in zip(axes[0], ours.items(), strict=True):
+        y = np.arange(len(frame))
+        error = [frame.share - frame.low, frame.high - frame.share]
+        ax.errorbar(frame.share, y, xerr=np.clip(error, 0, None), **style)
+        if judge in paper:
+            ax.plot(
+                paper[judge].reindex(frame.index),
+                y,
+                "D",
+                ms=5,
+                mfc="none",
+                mew=1.6,
+                color=COLOURS["bohb"],
+                label="paper",
+            )
+        ax.set(title=titles[judge], xlabel="share of importance", yticks=y)
+        ax.title.set_size("medium")
+        ax.set_yticklabels(frame.index)
+        ax.grid(axis="x", alpha=0.3)
+    axes[0][0].invert_yaxis()
+    axes[0][0].set_xlim(left=-0.02)
+    axes[0][-1].legend(*axes[0][0].get_legend_handles_labels(), loc="lower right")
+    return figure
+
+
+def hia_fig4_lists(lists: Mapping[str, pd.DataFrame]) -> Figure:
+    """HIA Fig 4: the weights of ten subsets as dots, a panel a title.
+
+    lists: panel title -> frame of shares, one row a hyperparameter, one column a subset.
+    """
+    rows = max(len(frame) for frame in lists.values())
+    figure, axes = plt.subplots(
+        1, len(lists), figsize=(3.2 * len(lists) + 1, 0.32 * rows + 1.7), sharey=True, squeeze=False
+    )
+    for ax, (title, frame) in zip(axes[0], lists.items(), strict=True):
+        for y, weights in enumerate(frame.to_numpy()):
+            ax.plot(weights, np.full(len(weights), y), "o", ms=6, alpha=0.45, color=COLOURS["random"], mew=0)
+        ax.set(title=title, xlabel="share of importance", yticks=range(len(frame)))
+        ax.title.set_size("medium")
+        ax.set_yticklabels(frame.index)
+        ax.grid(axis="x", alpha=0.3)
+        ax.set_xlim(left=-0.02)
+    axes[0][0].invert_yaxis()
+    return figure
+
+
+def importance_across(shares: pd.DataFrame, groups: Mapping[str, str]) -> Figure:
+    """Shares as a heat map: one row a hyperparameter, one column a set of records, a panel a judge.
+
+    shares: columns (judge, set of records); groups: judge -> panel title.
+    """
+    widths = [shares[judge].shape[1] for judge in groups]
+    size = (2.4 + 0.75 * sum(widths) + len(widths), 0.34 * len(shares) + 1.9)
+    figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False, width_ratios=widths)
+    for ax, (judge, title) in zip(axes[0], groups.items(), strict=True):
+        last = ax is axes[0][-1]
+        bar = {"label": "share of importance"} if last else None
+        sns.heatmap(shares[judge], ax=ax, cmap="cividis", vmin=0, vmax=shares.to_numpy().max(), annot=True, fmt=".2f",
+                    annot_kws={"size": 8}, cbar=last, cbar_kws=bar, linewidths=0.5)  # fmt: skip
+        ax.set(title=title, xlabel="", ylabel="")
+        ax.title.set_size("medium")
+        ax.tick_params(left=ax is axes[0][0], rotation=0)
+        ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=35, ha="right")
+    return figure
+
+
+def pair_matrices(matrices: Mapping[str, pd.DataFrame], units: Mapping[str, str]) -> Figure:
+    """Weights of pairs as heat maps, one a title, without the diagonal; units: title -> what the colours mean."""
+    figure, axes = plt.subplots(1, len(matrices), figsize=(5.2 * len(matrices), 4.4), squeeze=False)
+    for ax, (title, frame) in zip(axes[0], matrices.items(), strict=True):
+        hidden = np.triu(np.ones(frame.shape, dtype=bool))
+        sns.heatmap(frame.iloc[1:, :-1], mask=hidden[1:, :-1], ax=ax, cmap="cividis", square=True, linewidths=0.5,
+                    cbar_kws={"label": units[title], "shrink": 0.8})  # fmt: skip
+        ax.set(title=title, xlabel="", ylabel="")
+        ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=40, ha="right")
+    return figure
+
+
+def judges_on_known_truth(shares: pd.DataFrame, truth: pd.Series, titles: Mapping[str, str]) -> Figure:
+    """What each judge says of a response whose true shares are known: ours as dots, the truth as lines.
+
+    shares: one row a hyperparameter, one column a judge; truth: the shares of variance.
+    """
+    columns = 4
+    rows = -(-shares.shape[1] // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(12, (0.27 * len(shares) + 0.9) * rows), sharex=True, sharey=True
+    )
+    y = np.arange(len(shares))
+    for ax, judge in zip(axes.flat, shares, strict=False):
+        ax.hlines(y, truth, shares[judge], color="0.6", lw=1.2)
+        ax.plot(truth, y, "|", ms=13, mew=2, color="black", label="truth")
+        ax.plot(shares[judge], y, "o", ms=6, color=COLOURS["random"], label="found")
+        error = (shares[judge] - truth).abs().mean()
+        ax.set(yticks=y)
+        ax.set_title(f"{titles[judge]}\nmean error {error:.3f}", fontsize=9.5)
+        ax.set_yticklabels(shares.index)
+        ax.grid(axis="x", alpha=0.3)
+    axes.flat[0].invert_yaxis()
+    axes.flat[0].legend(loc="lower right", fontsize=8.5)
+    for ax in axes[-1]:
+        ax.set_xlabel("share of importance")
+    for ax in axes.flat[shares.shape[1] :]:
+        ax.set_visible(False)
+    return figure
+
+
+def importance_bars(shares: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+    """Importance of hyperparameters as bars, one colour a judge; dashed where all would be if they mattered alike.
+
+    shares: index hyperparameter, the topmost first; one column a judge; labels: judge -> what the legend says of it.
+    """
+    k, n_judges = shares.shape
+    figure, ax = plt.subplots(figsize=(7.5, k * (0.2 + 0.08 * n_judges) + 0.22 * n_judges + 1.2))
+    width = 0.8 / n_judges
+    for i, (judge, colour) in enumerate(zip(shares, sns.color_palette("colorblind", n_judges), strict=True)):
+        at = np.arange(k) + (i - (n_judges - 1) / 2) * width
+        ax.barh(at, shares[judge], width, color=colour, label=labels[judge])
+    ax.axvline(1 / k, color="0.4", lw=0.9, ls="--", label=f"equal shares, 1/{k}")
+    ax.set(xlabel="share of importance", ylabel="hyperparameter", yticks=range(k), xlim=(0, None), ylim=(k - 0.5, -0.5))
+    ax.set_yticklabels(shares.index)
+    handles, texts = ax.get_legend_handles_labels()
+    figure.legend(handles[1:] + handles[:1], texts[1:] + texts[:1], loc="outside upper left")  # the line comes last
+    return figure

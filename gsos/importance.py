@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator
 
+from gsos.agreement import half_interval, half_samples
 from gsos.calibrated import calibrated_relief, correlation_ratio
 from gsos.checks import check_trials
 from gsos.fanova import fanova
@@ -17,6 +18,7 @@ from gsos.relief import normalise, nrrelieff
 from gsos.space import Space, encode
 
 Columns = Mapping[str, NDArray[np.float64]]
+MODEL = ["study", "strategy", "dataset", "seed", "round", "model"]  # what tells one trained model from another
 
 
 class Judge(NamedTuple):
@@ -82,6 +84,7 @@ def _ped_anova(X, p, is_categorical, n_neighbours, seed):
         levels = np.unique(x).tolist()
         few = categorical or len(levels) <= 10  # its kernels would smear two levels over the range between them
         distributions[str(k)] = CategoricalDistribution(levels) if few else FloatDistribution(levels[0], levels[-1])
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # not that a study was made in memory
     study = optuna.create_study(direction="minimize")  # as the evaluator takes it, whatever the study says
     study.add_trials(
         optuna.trial.create_trial(
@@ -90,18 +93,18 @@ def _ped_anova(X, p, is_categorical, n_neighbours, seed):
         for row, y in zip(X.tolist(), p.tolist(), strict=True)
     )
     weight = PedAnovaImportanceEvaluator().evaluate(study)
-    return {"weight": np.array([weight[str(k)] for k in range(X.shape[1])])}, "of reaching the best tenth"
+    return {"weight": np.array([weight[str(k)] for k in range(X.shape[1])])}, ""
 
 
 JUDGES: dict[str, Judge] = {
-    "nrrelieff-raw": Judge("N-RReliefF, raw distance (as printed)", "a covariance", _nrrelieff_raw, log=False),
-    "nrrelieff": Judge("N-RReliefF, normalised distance", "a covariance", _nrrelieff),
-    "rrelieff": Judge("RReliefF, Manhattan (canonical)", "a covariance", _rrelieff),
+    "nrrelieff-raw": Judge("N-RReliefF as printed", "a covariance", _nrrelieff_raw, log=False),
+    "nrrelieff": Judge("N-RReliefF normalised", "a covariance", _nrrelieff),
+    "rrelieff": Judge("RReliefF canonical", "a covariance", _rrelieff),
     "calibrated": Judge("calibrated RReliefF", "total effect", _calibrated),
     "correlation-ratio": Judge("correlation ratio", "main effect", _correlation_ratio),
-    "fanova": Judge("FANOVA, main effects", "main effect", _fanova("main")),
-    "fanova-total": Judge("FANOVA, total effects", "total effect", _fanova("total")),
-    "ped-anova": Judge("PED-ANOVA (Optuna)", "divergence of the best tenth", _ped_anova),
+    "fanova": Judge("FANOVA main", "main effect", _fanova("main")),
+    "fanova-total": Judge("FANOVA total", "total effect", _fanova("total")),
+    "ped-anova": Judge("PED-ANOVA", "divergence of the best tenth", _ped_anova),
 }
 
 
@@ -154,6 +157,36 @@ def compare(
     return pd.DataFrame({judge: assess(frame, space, judge, **options).table.share for judge in judges})
 
 
+def half_shares(
+    frame: pd.DataFrame, space: Space, judge: str = "calibrated", *, n_resamples: int = 50, seed: int = 0, **options
+) -> pd.DataFrame:
+    """Shares on random halves of the records: one row a half, one column a hyperparameter. Options as for `assess`.
+
+    Halves are drawn of models, not of records, since BOHB's evaluations of one model are nearly copies.
+    """
+    columns = [name for name in MODEL if name in frame]
+    model = frame.groupby(columns).ngroup().to_numpy() if "model" in frame else np.arange(len(frame))
+
+    def shares(models: NDArray[np.int64]) -> pd.Series:
+        return assess(frame[np.isin(model, models)], space, judge, seed=seed, **options).table.share
+
+    halves = half_samples(shares, model.max() + 1, n_resamples=n_resamples, rng=seed)
+    return pd.DataFrame(halves, columns=list(space))
+
+
+def intervals(
+    frame: pd.DataFrame, space: Space, judge: str = "calibrated", *, n_resamples: int = 50, seed: int = 0, **options
+) -> pd.DataFrame:
+    """Shares with their 95 % intervals: one row a hyperparameter; columns share, low, high, each within [0, 1].
+
+    From `half_shares`; see `agreement.half_interval` for what the interval means. Options as for `assess`.
+    """
+    table = assess(frame, space, judge, seed=seed, **options).table[["share"]].copy()
+    halves = half_shares(frame, space, judge, n_resamples=n_resamples, seed=seed, **options)
+    table["low"], table["high"] = (end.clip(0, 1) for end in half_interval(table.share, halves.to_numpy()))
+    return table
+
+
 def equal_effect_control(frame: pd.DataFrame, space: Space) -> NDArray[np.float64]:
     """A performance (n,) in [0, 1] to which all hyperparameters contribute alike: a fair judge gives all one share.
 
@@ -168,3 +201,11 @@ def equal_effect_control(frame: pd.DataFrame, space: Space) -> NDArray[np.float6
 def null_control(p: NDArray[np.float64], rng: np.random.Generator | int) -> NDArray[np.float64]:
     """The performance (n,) in random order: a fair judge finds nothing in it."""
     return np.random.default_rng(rng).permutation(np.asarray(p, dtype=float))
+
+
+def ranked_pairs(matrix: NDArray[np.float64], names: Iterable[str]) -> pd.Series:
+    """The entries above the diagonal of a (k, k) matrix, largest first, indexed by the two names."""
+    names = list(names)
+    rows, columns = np.triu_indices(len(names), 1)
+    index = pd.MultiIndex.from_arrays([[names[i] for i in rows], [names[j] for j in columns]])
+    return pd.Series(np.asarray(matrix)[rows, columns], index=index).sort_values(ascending=False)

@@ -10,16 +10,26 @@ _EMBEDDED = ("digits", "fashion_mnist_sample")
 _HIA_HERE = ("mnist", "fashion_mnist", "cifar10", "cifar100", "emnist_letters", "eurosat", "semeion", "usps")
 _HIA = ("cifar10", "cifar100", "emnist", "eurosat", "fashion_mnist", "mnist", "semeion", "stl10", "svhn", "usps")
 
+_HIA_RECORDS = {
+    "study": ("hia-smoke", "hia-quick", "hia-quick", "hia-workstation", "hia-paper"),
+    "datasets": (_EMBEDDED, _EMBEDDED, None, _HIA_HERE, _HIA),  # None: those that the records have
+    "n_models": (20, 300, None, 1000, None),  # a dataset; None: the paper's number, 1,000 to 1,500
+    "n_train": (200, 1000, None, 2000, None),  # at most; None: all there are
+    "image_size": (None, None, None, 32, None),  # pixels, at most; None: as they are
+}
+
 # notebook -> name of the size (the notebook's parameter, in capitals) -> value by profile, in the order of PROFILES
 SIZES: dict[str, dict[str, tuple]] = {
-    "01": {
-        "study": ("hia-smoke", "hia-quick", "hia-quick", "hia-workstation", "hia-paper"),
-        "datasets": (_EMBEDDED, _EMBEDDED, None, _HIA_HERE, _HIA),  # None: those that the records have
-        "n_models": (20, 300, None, 1000, None),  # a dataset; None: the paper's number, 1,000 to 1,500
-        "n_train": (200, 1000, None, 2000, None),  # at most; None: all there are
-        "image_size": (None, None, None, 32, None),  # pixels, at most; None: as they are
+    "01": _HIA_RECORDS,
+    "02": _HIA_RECORDS
+    | {
+        "n_neighbours": (3, 30, 30, 30, 30),  # HIA 5.3 has 30
+        "n_resamples": (4, 30, 30, 100, 100),  # halves of the records, for intervals
+        "n_control": (300, 3000, 3000, 11_150, 11_150),  # configurations in the controls
     },
 }
+
+_TRAINED = {"n_models", "n_train", "image_size"}  # what records that are only read have already
 
 
 def table(notebook: str) -> pd.DataFrame:
@@ -37,8 +47,8 @@ def sizes(notebook: str, profile: str, **overrides: object) -> Mapping[str, obje
     if unknown := set(overrides) - set(SIZES[notebook]):
         raise ValueError(f"notebook {notebook} has no size {sorted(unknown)}; it has {sorted(SIZES[notebook])}")
     given = {name: value for name, value in overrides.items() if value is not None}
-    if profile == "recorded" and (fixed := set(given) - {"study", "datasets"}):
-        raise ValueError(f"profile recorded trains nothing: {sorted(fixed)} cannot be chosen, only study and datasets")
+    if profile == "recorded" and (fixed := set(given) & _TRAINED):
+        raise ValueError(f"profile recorded trains nothing: {sorted(fixed)} cannot be chosen")
     if isinstance(given.get("datasets"), str):
         given["datasets"] = (given["datasets"],)
     chosen = {name: values[PROFILES.index(profile)] for name, values in SIZES[notebook].items()}

@@ -1,0 +1,109 @@
+"""Claims, their rules and verdicts."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gsos import claims
+from gsos.claims import Result, judge, verdict
+from gsos.space import ASSESSED
+
+SCALE = {"n_records": 10_000, "n_datasets": 10}
+
+
+def claim(rule, value=""):
+    return pd.Series({"rule": rule, "value": value}, name="X-01")
+
+
+def said(rule, value, ours, low=np.nan, high=np.nan):
+    return verdict(claim(rule, value), Result(ours, 10, 1, low, high))
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "ours", "expected"),
+    [
+        ("sign", "", (0.2, 0.1, 0.3), "reproduced"),
+        ("sign", "", (0.2, -0.1, 0.5), "partly"),
+        ("sign", "", (-0.2, -0.3, 0.5), "contradicted"),
+        ("sign", "0.5", (0.2,), "reproduced"),
+        ("sign", "", (0.0,), "contradicted"),
+        ("at least", "0.75", (0.9, 0.8, 1.0), "reproduced"),
+        ("at least", "0.75", (0.9, 0.7, 1.0), "partly"),
+        ("at least", "0.75", (0.7, 0.6, 0.8), "contradicted"),
+        ("within interval", "0.4", (0.3, 0.1, 0.5), "reproduced"),
+        ("within interval", "0.4", (0.3, 0.25, 0.35), "partly"),
+        ("within interval", "0.46", (0.3, 0.25, 0.35), "contradicted"),
+        ("within interval", "0.16", (0.3, 0.25, 0.35), "partly"),
+        ("within interval", "0.4", (0.3,), "contradicted"),  # without an interval there is nothing to lie in
+        ("rel 10 %", "1", (0.95,), "reproduced"),
+        ("rel 10 %", "1", (0.85, 0.8, 0.95), "partly"),
+        ("rel 10 %", "1", (0.85, 0.8, 0.88), "contradicted"),
+        ("rel 10 %", "-2", (-2.1,), "reproduced"),
+        ("top-3", "a b c", (["c", "a", "b", "d"],), "reproduced"),
+        ("top-3", "a b c", (["a", "b", "d", "c"],), "partly"),
+        ("top-3", "a b c", (["a", "e", "d", "c"],), "contradicted"),
+        ("top-1", "a", (["a", "b"],), "reproduced"),
+        ("top-1", "a", (["b", "a"],), "contradicted"),
+        ("bottom-2", "c d", (["a", "b", "d", "c"],), "reproduced"),
+        ("bottom-2", "c d", (["c", "b", "a", "d"],), "contradicted"),
+        ("order", "a b c d", (["a", "b", "c", "d"],), "reproduced"),
+        ("order", "a b c d", (["a", "b", "d", "c"],), "partly"),  # tau = 2/3
+        ("order", "a b c d", (["d", "b", "a", "c"],), "contradicted"),
+    ],
+)
+def test_rules(rule, value, ours, expected):
+    assert said(rule, value, *ours) == expected
+
+
+def test_an_unknown_rule_is_an_error():
+    with pytest.raises(ValueError, match="claim X-01 has the unknown rule 'looks alike'"):
+        said("looks alike", "", 1.0)
+
+
+def test_every_claim_has_a_known_rule_and_a_whole_row():
+    table = claims.load()
+    assert table.index.is_unique and (table.min_records > 0).all() and (table.min_datasets > 0).all()
+    assert (table["where"].str.len() > 0).all() and (table.statement.str.len() > 20).all()
+    for _, row in table.iterrows():
+        names = row.value.split() if row.rule.startswith(("top", "bottom", "order")) else None
+        assert verdict(row, Result(names or 1.0, 1, 1, 0.5, 1.5)) in claims.VERDICTS
+        if names and row.rule.startswith(("top", "bottom")):
+            assert len(names) == int(row.rule.split("-")[1])
+
+
+def test_claims_agree_with_the_published_tables():
+    from gsos import published
+
+    table = claims.load(paper="HIA")
+    three, four = (published.table(f"hia_table_{i}").set_index("name").weight for i in (3, 4))
+    assert [float(table.value[f"HIA-{i}"]) for i in (10, 11, 12)] == list(three[:3])
+    assert [float(table.value[f"HIA-{i}"]) for i in (17, 18, 19)] == list(four[:3])
+    assert table.value["HIA-09"].split() == list(ASSESSED) == list(three.index)
+    assert float(table.value["HIA-22"]) == published.table("hia_table_5").weight[0]
+    two_layers, three_layers = (published.table(f"hia_table_{i}").weight for i in (6, 7))
+    assert float(table.value["HIA-24"]) == two_layers[0] and float(table.value["HIA-27"]) == three_layers[0]
+    ahead = [w[0] - w[1] for w in (two_layers, three_layers)]
+    assert [float(table.value[f"HIA-{i}"]) for i in (23, 26)] == pytest.approx(ahead)
+    assert float(table.value["HIA-28"]) == pytest.approx(ahead[1] - ahead[0])
+    assert float(table.value["HIA-01"]) == published.table("hia_figure_2").amount.sum()
+
+
+def test_claims_are_selected_by_paper_and_notebook():
+    assert set(claims.load(notebook="02").notebook) == {"02"} and set(claims.load(paper="HIA").paper) == {"HIA"}
+    with pytest.raises(ValueError, match="no claim has paper 'XYZ'; there are HIA"):
+        claims.load(paper="XYZ")
+
+
+def test_below_its_scale_a_claim_is_not_tested_but_what_the_rule_gives_is_told():
+    found = judge("02", {"HIA-14": Result(0.9, 600, 2, 0.85, 0.95), "HIA-05": Result(list(ASSESSED), **SCALE)})
+    assert found.verdict["HIA-14"] == "not tested" and found["on these records"]["HIA-14"] == "reproduced"
+    assert found.verdict["HIA-05"] == "reproduced" and found.ours["HIA-05"].startswith("num_conv_layers lr")
+    assert found.verdict["HIA-15"] == found["on these records"]["HIA-15"] == "not tested"  # no result
+    assert list(found.index) == list(claims.load(notebook="02").index)
+    few = judge("02", {"HIA-14": Result(0.9, 10_000, 4, 0.85, 0.95)})
+    assert few.verdict["HIA-14"] == "not tested"  # datasets
+
+
+def test_a_result_without_a_claim_is_an_error():
+    with pytest.raises(ValueError, match="notebook 02 has no claim 'HIA-01'; it has HIA-05"):
+        judge("02", {"HIA-01": Result(1.0, **SCALE)})
