@@ -132,7 +132,7 @@ def _correlation_ratio(bins: NDArray[np.int64], p: NDArray[np.float64]) -> float
     """1 - E[(p - p')^2 | same bin] / E[(p - p')^2] over all pairs of rows; NaN where no two rows share a bin."""
     p = p - p.mean()
     count = np.bincount(bins)
-    if count.max() == len(p):  # a constant column, exactly
+    if count.max() == len(p) or not p.any():  # a constant column explains nothing; nothing is explained
         return 0.0
     within = count * np.bincount(bins, p**2) - np.bincount(bins, p) ** 2  # sum over pairs i < j of a bin
     n_pairs = (count * (count - 1)).sum()

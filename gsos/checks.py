@@ -1,5 +1,7 @@
 """What the importance estimators ask of their arrays, said in one place."""
 
+from numbers import Real
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -43,7 +45,8 @@ def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 def check_count(name: str, value: int, low: int, high: int | None = None, why: str = "") -> int:
     """`value` where it is an integer in [low, high], else ValueError."""
-    if isinstance(value, bool) or value != int(value) or value < low or (high is not None and value > high):
+    whole = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
+    if not whole or value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"an integer in [{low}, {high}]"
         raise ValueError(f"{name} must be {bounds}{why}, not {value!r}")
     return int(value)

@@ -192,7 +192,7 @@ def importance(
 
 
 def _say_what_is_judged(chosen, neighbours: int) -> None:
-    from gsos.trials import describe
+    from gsos.guess import describe
 
     print("\n".join(chosen.messages))
     if (most := len(chosen.frame) - 1) < neighbours:

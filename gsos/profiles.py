@@ -25,7 +25,7 @@ SIZES: dict[str, dict[str, tuple]] = {
     | {
         "n_neighbours": (3, 30, 30, 30, 30),  # HIA 5.3 has 30
         "n_resamples": (4, 30, 30, 100, 100),  # halves of the records, for intervals
-        "n_control": (300, 3000, 3000, 11_150, 11_150),  # configurations in the controls
+        "n_control": (300, 2000, 2000, 11_150, 11_150),  # configurations in the controls
     },
 }
 

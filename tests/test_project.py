@@ -78,7 +78,10 @@ def test_readme_shows_the_two_commands_and_files_that_exist():
 
 
 def test_the_readmes_python_runs_as_a_script(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    importance, code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (tmp_path / "importance.py").write_text(importance + "print(weights.argmin(), len(pairs), anova.r2 > 0.8)")
+    done = subprocess.run([sys.executable, "importance.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split()[-3:] == ["2", "3", "True"], done.stdout + done.stderr[-2000:]
     code = (
         code.replace('load("digits")', 'load("digits", n_train=100)')
         + "\n    print(len(frame), record.state, len(rung))"
