@@ -172,8 +172,8 @@ def importance_beside_paper(
                 color=COLOURS["bohb"],
                 label="paper",
             )
-        ax.set(title=titles[judge], xlabel="share of importance", yticks=y)
-        ax.title.set_size("medium")
+        ax.set_title(titles[judge], fontsize="medium")
+        ax.set(xlabel="share of importance", yticks=y)
         ax.set_yticklabels(frame.index)
         ax.grid(axis="x", alpha=0.3)
     axes[0][0].invert_yaxis()
@@ -194,8 +194,8 @@ def hia_fig4_lists(lists: Mapping[str, pd.DataFrame]) -> Figure:
     for ax, (title, frame) in zip(axes[0], lists.items(), strict=True):
         for y, weights in enumerate(frame.to_numpy()):
             ax.plot(weights, np.full(len(weights), y), "o", ms=6, alpha=0.45, color=COLOURS["random"], mew=0)
-        ax.set(title=title, xlabel="share of importance", yticks=range(len(frame)))
-        ax.title.set_size("medium")
+        ax.set_title(title, fontsize="medium")
+        ax.set(xlabel="share of importance", yticks=range(len(frame)))
         ax.set_yticklabels(frame.index)
         ax.grid(axis="x", alpha=0.3)
         ax.set_xlim(left=-0.02)
@@ -216,8 +216,8 @@ def importance_across(shares: pd.DataFrame, groups: Mapping[str, str]) -> Figure
         bar = {"label": "share of importance"} if last else None
         sns.heatmap(shares[judge], ax=ax, cmap="cividis", vmin=0, vmax=shares.to_numpy().max(), annot=True, fmt=".2f",
                     annot_kws={"size": 8}, cbar=last, cbar_kws=bar, linewidths=0.5)  # fmt: skip
-        ax.set(title=title, xlabel="", ylabel="")
-        ax.title.set_size("medium")
+        ax.set_title(title, fontsize="medium")
+        ax.set(xlabel="", ylabel="")
         ax.tick_params(left=ax is axes[0][0], rotation=0)
         ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=35, ha="right")
     return figure

@@ -58,6 +58,56 @@ def test_random_and_bohb_draws_every_record_and_interval():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["random search", "BOHB, 1 epoch"]
 
 
+SHARES = pd.DataFrame({"share": [0.7, 0.3], "low": [0.5, 0.3], "high": [0.9, 0.4]}, index=["lr", "epoch"])
+
+
+def test_shares_are_drawn_beside_the_papers_where_it_has_some():
+    paper = {"a": pd.Series({"epoch": 0.2, "lr": 0.8})}
+    first, second = figures.importance_beside_paper({"a": SHARES, "b": SHARES}, paper, {"a": "A", "b": "B"}).axes
+    (ours,) = first.containers
+    assert list(ours.lines[0].get_xdata()) == [0.7, 0.3]
+    low, high = zip(*(segment[:, 0] for segment in ours.lines[2][0].get_segments()), strict=True)
+    assert np.allclose(low, SHARES.low) and np.allclose(high, SHARES.high)
+    (diamonds,) = [line for line in first.lines if line.get_marker() == "D"]
+    assert list(diamonds.get_xdata()) == [0.8, 0.2]  # in our order
+    assert not [line for line in second.lines if line.get_marker() == "D"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["lr", "epoch"] and first.yaxis_inverted()
+
+
+def test_lists_are_drawn_dot_by_dot():
+    lists = pd.DataFrame([[0.1, 0.2, 0.3], [0.9, 0.8, 0.7]], index=["lr", "epoch"])
+    (ax,) = figures.hia_fig4_lists({"ten": lists}).axes
+    assert [list(line.get_xdata()) for line in ax.lines] == [[0.1, 0.2, 0.3], [0.9, 0.8, 0.7]]
+    assert ax.get_xlabel() == "share of importance" and ax.get_title() == "ten"
+
+
+def test_heat_maps_hold_every_share():
+    columns = pd.MultiIndex.from_product([["a", "b"], ["all", "digits"]])
+    shares = pd.DataFrame([[0.1, 0.2, 0.3, 0.4], [0.9, 0.8, 0.7, 0.6]], index=["lr", "epoch"], columns=columns)
+    axes = figures.importance_across(shares, {"a": "A", "b": "B"}).axes
+    assert [text.get_text() for text in axes[0].texts] == ["0.10", "0.20", "0.90", "0.80"]
+    assert [label.get_text() for label in axes[1].get_xticklabels()] == ["all", "digits"]
+    assert axes[2].get_ylabel() == "share of importance"
+
+
+def test_pairs_are_drawn_below_the_diagonal_only():
+    matrix = pd.DataFrame(np.arange(9.0).reshape(3, 3), index=list("abc"), columns=list("abc"))
+    ax, bar = figures.pair_matrices({"pairs": matrix}, {"pairs": "share of variance"}).axes
+    assert ax.collections[0].get_array().compressed().tolist() == [3, 6, 7]
+    assert bar.get_ylabel() == "share of variance"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "c"]
+
+
+def test_known_truth_is_drawn_with_the_mean_error():
+    shares = pd.DataFrame({name: [0.6, 0.4] for name in "abcde"}, index=["lr", "epoch"])
+    truth = pd.Series([0.5, 0.5], index=["lr", "epoch"])
+    axes = figures.judges_on_known_truth(shares, truth, {name: name.upper() for name in "abcde"}).axes
+    assert [ax.get_visible() for ax in axes] == [True] * 5 + [False] * 3
+    assert axes[4].get_title() == "E\nmean error 0.100"
+    truth_line, found = axes[0].lines
+    assert list(truth_line.get_xdata()) == [0.5, 0.5] and list(found.get_xdata()) == [0.6, 0.4]
+
+
 def test_saved_files_are_the_same_again(tmp_path):
     for name in ("a", "b"):
         figures.style()
