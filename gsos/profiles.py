@@ -24,8 +24,8 @@ SIZES: dict[str, dict[str, tuple]] = {
     "02": _HIA_RECORDS
     | {
         "n_neighbours": (3, 30, 30, 30, 30),  # HIA 5.3 has 30
-        "n_resamples": (4, 30, 30, 100, 100),  # halves of the records, for intervals
-        "n_control": (300, 2000, 2000, 11_150, 11_150),  # configurations in the controls
+        "n_resamples": (4, 16, 16, 100, 100),  # halves of the records, for intervals
+        "n_control": (300, 1000, 1000, 11_150, 11_150),  # configurations in the controls
     },
 }
 

@@ -133,7 +133,7 @@ def ranked_neighbours(
     # Few-valued columns put many points on every median: splitting cells in the middle is up to six times as fast.
     tree = KDTree(U, leafsize=64, balanced_tree=False)
     # The row itself, its neighbours, and one point more, which shows whether a tie goes on.
-    return _ranked(tree, rows, n_neighbours + 2, d_of_rank, power)
+    return _ranked(tree, rows, n_neighbours + 12, d_of_rank, power)
 
 
 def _ranked(tree: KDTree, rows: NDArray[np.int64], n_points: int, d_of_rank: NDArray[np.float64], power: int):
