@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import friedmanchisquare, norm
+from scipy.stats import friedmanchisquare
+from scipy.stats import t as student
 
 from gsos.checks import check_count
 from gsos.distribution import ACCURACY_EDGES
@@ -118,8 +119,8 @@ def half_interval(
 
     Halves differ among themselves as much as the whole differs from its expectation: the variance of a mean of b rows
     out of n is (1 / b - 1 / n) s^2, which for b = n / 2 is s^2 / n (Politis, Romano 1994). So the interval is the
-    statistic of all rows (k,) and the normal quantile times the halves' standard deviation around it. It speaks of
+    statistic of all rows (k,) and Student's quantile times the halves' standard deviation around it. It speaks of
     sampling, not of the statistic's bias.
     """
-    margin = norm.ppf((1 + level) / 2) * np.std(halves, axis=0, ddof=1)
+    margin = student.ppf((1 + level) / 2, len(halves) - 1) * np.std(halves, axis=0, ddof=1)
     return np.asarray(whole) - margin, np.asarray(whole) + margin

@@ -8,6 +8,7 @@ from gsos.checks import check_count, check_trials
 from gsos.relief import coordinates, normalise, ranked_neighbours
 
 SIGMA = 10.0  # decay of a neighbour's weight with its rank
+MOST_PAIRS = 20_000_000  # of neighbours at once, about 1 GB
 FLOOR = 0.01  # least share with which a hyperparameter counts in the distance
 
 
@@ -34,8 +35,9 @@ def calibrated_relief(
     where no two neighbours share a level.
 
     For each k, over pairs of a row and its nearest in the *other* hyperparameters, rank-weighted as in HIA Eq 12-14:
-        diff(p) = (p - p')^2 / 2,  diff_k = [not the same bin],  W_k = (N_pk - N_p N_k) / ((1 - N_k) Var p),
-    that is, how much less p differs where k is the same, all else (nearly) equal. With all pairs as neighbours W is
+        diff(p) = (p - p')^2 / 2,  W_k = sum_b mass_b (E[diff(p) | b] - E[diff(p) | b, same bin]) / Var p,
+    b the bin of the row, mass_b its share of rows: how much less p differs where k is the same, all else (nearly)
+    equal. Where bins are equally full that is (N_pk - N_p N_k) / ((1 - N_k) Var p). With all pairs as neighbours W is
     the correlation ratio, the main effect; that is the first pass, and each later pass weighs the hyperparameters in
     the distance by the W of the one before. Since the others are only nearly equal, p is taken less their main
     effects: that changes nothing in what k contributes, and halves the error where effects add up.
@@ -44,8 +46,9 @@ def calibrated_relief(
     neighbours in all hyperparameters, diff_k has no room to differ, least for two-valued ones; |x - x'| has another
     spread for each kind of hyperparameter; and a fixed distance lets inert hyperparameters choose the neighbours.
 
-    Not for fewer than 300 rows, where the forest's total effect (`fanova`) is better, nor for rows that a search
-    concentrated in one region. Total effects overlap: with interactions they sum to more than 1.
+    Not for fewer than 300 rows, where the forest's total effect (`fanova`) is better, nor for trials of a search that
+    learns (TPE, BOHB): where rows crowd, neighbours are near in k as well, and its effect is missed. Total effects
+    overlap: with interactions they sum to more than 1.
 
     Raises ValueError for arrays that `check_trials` refuses, when n <= n_neighbours, and when fewer than two
     hyperparameters vary (`correlation_ratio` is for one).
@@ -68,7 +71,8 @@ def calibrated_relief(
     additive = _main_effects(bins, p)
     z = np.zeros(len(varying))
     for number in range(n_passes):
-        scale = np.sqrt(np.maximum(normalise(np.nan_to_num(found)), FLOOR) / spread)
+        found = np.where(found > 1e-9, found, 0.0)  # rounding is no effect; nor is what cannot be told (NaN)
+        scale = np.sqrt(np.maximum(normalise(found), FLOOR) / spread)
         found = np.empty(len(varying))
         for i, own_bins in enumerate(bins):
             others = np.delete(np.arange(len(varying)), i)
@@ -87,8 +91,8 @@ def correlation_ratio(
 ) -> NDArray[np.float64]:
     """Main effect of each hyperparameter, (k,) shares of the variance of p, without bias (so it may be below 0).
 
-    1 - (mean squared difference of p between rows in the same bin) / (the same between any two rows): calibrated
-    RReliefF with all pairs as neighbours. Arguments, constant columns, NaN and errors as in `calibrated_relief`.
+    1 - (variance of p within bins) / (variance of p), by pairs of rows: calibrated RReliefF with all pairs as
+    neighbours. Arguments, constant columns, NaN and errors as in `calibrated_relief`.
     """
     X, p, is_categorical = check_trials(X, p, is_categorical)
     n_bins = check_count("n_bins", n_bins, 2)
@@ -129,14 +133,17 @@ def _spread(x: NDArray[np.float64], categorical: bool) -> float:
 
 
 def _correlation_ratio(bins: NDArray[np.int64], p: NDArray[np.float64]) -> float:
-    """1 - E[(p - p')^2 | same bin] / E[(p - p')^2] over all pairs of rows; NaN where no two rows share a bin."""
-    p = p - p.mean()
-    count = np.bincount(bins)
-    if count.max() == len(p) or not p.any():  # a constant column explains nothing; nothing is explained
+    """W of `calibrated_relief` with all pairs of rows as neighbours; NaN where no two rows share a bin."""
+    n, p, count = len(p), p - p.mean(), np.bincount(bins)
+    if count.max() == n or not p.any():  # a constant column explains nothing; nothing is explained
         return 0.0
-    within = count * np.bincount(bins, p**2) - np.bincount(bins, p) ** 2  # sum over pairs i < j of a bin
-    n_pairs = (count * (count - 1)).sum()
-    return float(1 - 2 * within.sum() / n_pairs / (2 * p.var(ddof=1))) if n_pairs else np.nan
+    shared = count > 1
+    if not shared.any():
+        return np.nan
+    count, of_bin, squares = count[shared], np.bincount(bins, p)[shared], np.bincount(bins, p**2)[shared]
+    any_pair = n / (n - 1) * (squares / count + p.var()) / 2  # of a row of the bin and any other row
+    same_bin = (squares - of_bin**2 / count) / (count - 1)
+    return float((count * (any_pair - same_bin)).sum() / count.sum() / p.var(ddof=1))
 
 
 def _main_effects(bins: list[NDArray[np.int64]], p: NDArray[np.float64], n_sweeps: int = 3) -> NDArray[np.float64]:
@@ -162,37 +169,67 @@ def _total_effect(
 
     U: (n, c) points of the others; rows: (m,) whose neighbours count; bins: (n,) of its own values.
     """
-    pairs = ranked_neighbours(U, rows, n_neighbours, SIGMA)
-    blocks = [(np.repeat(m, j.shape[1]), j.ravel(), d.ravel()) for m, j, d in pairs]
-    m, j, d = (np.concatenate(block) for block in zip(*blocks, strict=True))
-    d /= len(rows)
-    diff_p = (p[m] - p[j]) ** 2 / 2
-    differs = bins[m] != bins[j]
-    A = d * (diff_p - d @ diff_p)
-    N_k = d @ differs
-    return A @ differs / (1 - N_k) if N_k < 1 - 1e-12 else np.nan, (A, m, j)
+    m, j, d = _pairs(U, rows, n_neighbours)
+    diff_p, same = (p[m] - p[j]) ** 2 / 2, bins[m] == bins[j]
+    d_p, b, n_bins = d * diff_p, bins[m], bins.max() + 1
+    mass, mass_same = np.bincount(b, d, n_bins), np.bincount(b[same], d[same], n_bins)
+    shared = mass_same > 0
+    if not shared.any():
+        return np.nan, (d_p, m, j)
+    any_bin = np.bincount(b, d_p, n_bins)[shared] / mass[shared]
+    same_bin = np.bincount(b[same], d_p[same], n_bins)[shared] / mass_same[shared]
+    W = (mass[shared] * (any_bin - same_bin)).sum() / mass[shared].sum()
+    return float(W), ((d_p - d * (d_p.sum() / d.sum())) / len(rows), m, j)
+
+
+def _pairs(
+    U: NDArray[np.float64], rows: NDArray[np.int64], n_neighbours: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Every pair of a row and a neighbour: their numbers and its weight."""
+    blocks, n_pairs = [], 0
+    for m, j, d in ranked_neighbours(U, rows, n_neighbours, SIGMA):
+        n_pairs += j.size
+        if n_pairs > MOST_PAIRS:
+            raise ValueError(
+                f"more than {MOST_PAIRS:,} pairs of neighbours: too many rows lie at the same distance, since their "
+                "hyperparameters have few values; take fewer n_queries, or `correlation_ratio` or `fanova`"
+            )
+        blocks.append((np.repeat(m, j.shape[1]), j.ravel(), d.ravel()))
+    return tuple(np.concatenate(block) for block in zip(*blocks, strict=True))
 
 
 def _z_score(A: NDArray[np.float64], m: NDArray[np.int64], j: NDArray[np.int64], bins: NDArray[np.int64]) -> float:
-    """N_pk - N_p N_k, the sum of A where bins differ, in its standard deviations over permutations of the bins."""
+    """W, linear in the pairs of a bin, in its standard deviations over permutations of the bins.
+
+    W is -sum_b mass_b sum_{pairs in b} A / (their weight); with that weight's expectation for a bin of n_b rows,
+    mass_b (n_b - 1) / (n - 1), it is -sum A c_b over the pairs in the same bin, c_b = (n - 1) / (n_b - 1).
+    """
+    factor = _bin_factors(bins)
+    same = bins[m] == bins[j]
     sd = _permutation_sd(csr_array((A, (m, j)), shape=(len(bins), len(bins))), bins)
-    return float(A @ (bins[m] != bins[j]) / sd) if sd > 0 else 0.0
+    return float(-(A[same] * factor[bins[m[same]]]).sum() / sd) if sd > 0 else 0.0
+
+
+def _bin_factors(bins: NDArray[np.int64]) -> NDArray[np.float64]:
+    count = np.bincount(bins)
+    return np.divide(len(bins) - 1, count - 1, where=count > 1, out=np.zeros(len(count)))
 
 
 def _permutation_sd(A: csr_array, bins: NDArray[np.int64]) -> float:
-    """Standard deviation of sum_ij A_ij [bin_i != bin_j] over all permutations of the bins, for A that sums to 0.
+    """Standard deviation of sum_ij A_ij D_ij over all permutations of the bins, for A that sums to 0.
 
-    A: (n, n) with empty diagonal. Exact: the second moment of Mantel's statistic (Mantel 1967) from the sums of
-    squares of entries (a2, d2) and of rows (a3, d3) of both matrices.
+    A: (n, n) with empty diagonal; D_ij = c_b where i and j are both in bin b, else 0 (c_b as in `_z_score`). Exact:
+    the second moment of Mantel's statistic (Mantel 1967) from the sums of squares of the entries (a2, d2) and of the
+    rows (a3, d3) of both matrices.
     """
     n = A.shape[0]
     if n < 4:
         return np.nan
     a2 = (A.multiply(A).sum() + A.multiply(A.T).sum()) / 2  # of the symmetric part
     a3 = (((A.sum(axis=0) + A.sum(axis=1)) / 2) ** 2).sum()
-    count = np.bincount(bins)
-    d1, d2, d3 = (n**2 - (count**2).sum()) ** 2, n**2 - (count**2).sum(), (count * (n - count) ** 2).sum()
-    d1, d2, d3 = float(d1), float(d2), float(d3)
+    count, factor = np.bincount(bins), _bin_factors(bins)
+    row = factor * (count - 1)
+    d1, d2, d3 = (count * row).sum() ** 2, (count * row * factor).sum(), (count * row**2).sum()
     moment = (
         2 * a2 * d2 / (n * (n - 1))
         + 4 * (a3 - a2) * (d3 - d2) / (n * (n - 1) * (n - 2))

@@ -31,7 +31,7 @@ def load(*, paper: str | None = None, notebook: str | None = None) -> pd.DataFra
 
     sign             the interval lies above 0 (the value does)
     at least         the interval lies at or above the printed number (the value does)
-    within interval  the interval holds the printed number (its triple does)
+    within interval  the interval holds the printed number and is no wider than it (it is wider, or its triple holds it)
     rel x %          the value is within x % of the printed number (some of the interval is)
     top-k, bottom-k  the first (last) k names are the printed ones, in any order (more than half of them are)
     order            the names come in the printed order (Kendall's tau of the two orders is at least 0.5)
@@ -55,8 +55,12 @@ def verdict(claim: pd.Series, result: Result) -> str:
         case ["at", "least"]:
             return _grade(_lower(result) >= float(claim.value), result.value >= float(claim.value))
         case ["within", "interval"]:
+            if np.isnan(result.low) or np.isnan(result.high):
+                raise ValueError(f"claim {claim.name} needs an interval, but the result has none")
             low, high = (result.value + 3 * (end - result.value) for end in (result.low, result.high))
-            return _grade(result.low <= float(claim.value) <= result.high, low <= float(claim.value) <= high)
+            narrow = result.high - result.low <= abs(float(claim.value))  # what holds everything says nothing
+            inside = result.low <= float(claim.value) <= result.high
+            return _grade(inside and narrow, low <= float(claim.value) <= high)
         case ["rel", percent, "%"]:
             slack = float(percent) / 100 * abs(float(claim.value))
             low, high = float(claim.value) - slack, float(claim.value) + slack

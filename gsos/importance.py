@@ -38,7 +38,7 @@ class Importance(NamedTuple):
     table: pd.DataFrame  # a row each hyperparameter: weight (as it comes), share (clipped at 0, sum 1), and more
     estimates: str
     n: int  # records
-    remark: str  # how far it can be believed
+    remark: str  # how far it can be believed; of FANOVA the forest's R2 out of bag
 
 
 def _nrrelieff(X, p, is_categorical, n_neighbours, seed):
@@ -58,8 +58,9 @@ def _calibrated(X, p, is_categorical, n_neighbours, seed):
     n_queries = 5000 if len(p) > 10_000 else None
     options = {"n_neighbours": n_neighbours, "n_queries": n_queries, "rng": seed}
     weight, z = calibrated_relief(X, p, is_categorical, **options)
-    few = ", fewer than 300 trials: rather believe fanova-total" if len(p) < 300 else ""
-    return {"weight": weight, "z": z}, f"above chance (z > 2.5): {(z > 2.5).sum()} of {len(z)}{few}"
+    few = "; fewer than 300 trials: rather believe fanova-total" if len(p) < 300 else ""
+    remark = f"above chance (z > 2.5): {(z > 2.5).sum()} of {len(z)}; for trials drawn at random, not by TPE or BOHB"
+    return {"weight": weight, "z": z}, remark + few
 
 
 def _correlation_ratio(X, p, is_categorical, n_neighbours, seed):
@@ -153,38 +154,51 @@ def arrays(
 def compare(
     frame: pd.DataFrame, space: Space, judges: Iterable[str] = tuple(JUDGES), **options: object
 ) -> pd.DataFrame:
-    """The shares that several judges give: one row a hyperparameter, one column a judge. Options as for `assess`."""
-    return pd.DataFrame({judge: assess(frame, space, judge, **options).table.share for judge in judges})
+    """The shares that several judges give: one row a hyperparameter, one column a judge. Options as for `assess`.
+
+    Each judge's remark is in `.attrs["remarks"]` of the frame.
+    """
+    found = {judge: assess(frame, space, judge, **options) for judge in judges}
+    table = pd.DataFrame({judge: said.table.share for judge, said in found.items()})
+    table.attrs["remarks"] = {judge: said.remark for judge, said in found.items()}
+    return table
 
 
 def half_shares(
     frame: pd.DataFrame, space: Space, judge: str = "calibrated", *, n_resamples: int = 50, seed: int = 0, **options
 ) -> pd.DataFrame:
-    """Shares on random halves of the records: one row a half, one column a hyperparameter. Options as for `assess`.
+    """Shares on random halves of the records, not clipped: a row each half, a column each hyperparameter.
 
-    Halves are drawn of models, not of records, since BOHB's evaluations of one model are nearly copies.
+    Where the records' model is known, halves are drawn of models, since BOHB's evaluations of one are nearly copies. A
+    negative weight is a negative share here: clipped, its chance would be hidden. Options as for `assess`.
     """
-    columns = [name for name in MODEL if name in frame]
-    model = frame.groupby(columns).ngroup().to_numpy() if "model" in frame else np.arange(len(frame))
+    known = set(MODEL) <= set(frame)
+    model = frame.groupby(MODEL).ngroup().to_numpy() if known else np.arange(len(frame))
 
     def shares(models: NDArray[np.int64]) -> pd.Series:
-        return assess(frame[np.isin(model, models)], space, judge, seed=seed, **options).table.share
+        return _unclipped(assess(frame[np.isin(model, models)], space, judge, seed=seed, **options).table.weight)
 
-    halves = half_samples(shares, model.max() + 1, n_resamples=n_resamples, rng=seed)
+    halves = half_samples(shares, int(model.max()) + 1, n_resamples=n_resamples, rng=seed)
     return pd.DataFrame(halves, columns=list(space))
 
 
 def intervals(
     frame: pd.DataFrame, space: Space, judge: str = "calibrated", *, n_resamples: int = 50, seed: int = 0, **options
 ) -> pd.DataFrame:
-    """Shares with their 95 % intervals: one row a hyperparameter; columns share, low, high, each within [0, 1].
+    """Weights and shares with 95 % intervals: a row each hyperparameter; columns weight, share, low, high.
 
-    From `half_shares`; see `agreement.half_interval` for what the interval means. Options as for `assess`.
+    low and high are of the share, from `half_shares` and `agreement.half_interval`, within [0, 1]. Options as for
+    `assess`.
     """
-    table = assess(frame, space, judge, seed=seed, **options).table[["share"]].copy()
+    table = assess(frame, space, judge, seed=seed, **options).table[["weight", "share"]].copy()
     halves = half_shares(frame, space, judge, n_resamples=n_resamples, seed=seed, **options)
-    table["low"], table["high"] = (end.clip(0, 1) for end in half_interval(table.share, halves.to_numpy()))
-    return table
+    low, high = half_interval(_unclipped(table.weight), halves.to_numpy())
+    return table.assign(low=low.clip(0, 1), high=high.clip(0, 1))
+
+
+def _unclipped(weight: pd.Series) -> pd.Series:
+    positive = weight.clip(lower=0).sum()
+    return weight / positive if positive > 0 else weight * 0.0
 
 
 def equal_effect_control(frame: pd.DataFrame, space: Space) -> NDArray[np.float64]:

@@ -71,8 +71,8 @@ def nrrelieff(
         for k, (value, categorical) in enumerate(zip(values, is_categorical, strict=True)):
             diff_k = np.abs(value[m, None] - value[neighbours])
             diff_k = (diff_k > 0).astype(float) if categorical else diff_k
-            N_k[k] += np.vdot(d, diff_k)
-            N_pk[k] += np.vdot(d_diff_p, diff_k)
+            N_k[k] += (d * diff_k).sum()  # BLAS would sum in another order with other threads
+            N_pk[k] += (d_diff_p * diff_k).sum()
     N_p, N_k, N_pk = N_p / len(rows), N_k / len(rows), N_pk / len(rows)
     if N_p == 0 or N_p == 1:
         raise ValueError(f"Eq 10 divides by N_p (1 - N_p), but diff(p) among neighbours is {N_p:g} on average")

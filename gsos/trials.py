@@ -237,9 +237,10 @@ def _text(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def pick_judges(names: Iterable[str], n: int) -> list[str]:
-    """The judges of these names ("all": every one); where there are none, two that suit so many trials.
+def pick_judges(names: Iterable[str], chosen: Chosen, *, of_a_study: bool = False) -> list[str]:
+    """The judges of these names ("all": every one); where there are none, two that suit the trials.
 
+    Calibrated RReliefF is one of the two from 300 trials on, unless they are a study's, whose sampler mostly learns.
     Raises ValueError for an unknown name.
     """
     names = list(dict.fromkeys(names))
@@ -247,7 +248,9 @@ def pick_judges(names: Iterable[str], n: int) -> list[str]:
         raise ValueError(f"there is no judge {unknown[0]!r}; there are {', '.join(JUDGES)}, all")
     if "all" in names:
         return list(JUDGES)
-    return names or (["calibrated", "fanova-total"] if n >= ENOUGH else ["fanova-total", "fanova"])
+    varying = sum(chosen.frame[name].nunique() > 1 for name in chosen.space)
+    suits = len(chosen.frame) >= ENOUGH and varying > 1 and not of_a_study
+    return names or ["fanova-total", "calibrated" if suits else "fanova"]
 
 
 def ask(

@@ -34,7 +34,7 @@ def said(rule, value, ours, low=np.nan, high=np.nan):
         ("within interval", "0.4", (0.3, 0.25, 0.35), "partly"),
         ("within interval", "0.46", (0.3, 0.25, 0.35), "contradicted"),
         ("within interval", "0.16", (0.3, 0.25, 0.35), "partly"),
-        ("within interval", "0.4", (0.3,), "contradicted"),  # without an interval there is nothing to lie in
+        ("within interval", "0.4", (0.3, 0.0, 0.7), "partly"),  # an interval that holds nearly everything
         ("rel 10 %", "1", (0.95,), "reproduced"),
         ("rel 10 %", "1", (0.85, 0.8, 0.95), "partly"),
         ("rel 10 %", "1", (0.85, 0.8, 0.88), "contradicted"),
@@ -53,6 +53,11 @@ def said(rule, value, ours, low=np.nan, high=np.nan):
 )
 def test_rules(rule, value, ours, expected):
     assert said(rule, value, *ours) == expected
+
+
+def test_an_interval_is_needed_where_a_number_is_to_lie_in_one():
+    with pytest.raises(ValueError, match="claim X-01 needs an interval"):
+        said("within interval", "0.4", 0.4)
 
 
 def test_an_unknown_rule_is_an_error():

@@ -120,15 +120,19 @@ def test_leaf_boxes_tile_the_space_and_hold_the_predictions():
         np.testing.assert_allclose(value[inside.argmax(axis=1)], tree.predict(everywhere), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("n_levels", "categorical"), [(64, False), (65, False), (65, True)])
-def test_up_to_sixty_four_levels_are_cells_of_their_own_and_more_are_parts_of_the_range(n_levels, categorical):
-    # Levels at 1, 1.1, 1.21, ...: as levels, their upper half is half of the column; in the range, nearly all of it.
+@pytest.mark.parametrize(
+    ("n_levels", "base", "categorical", "are_cells"),
+    [(10, 1.5, False, True), (12, 1.5, False, False), (12, 1.5, True, True), (64, 1, False, True), (66, 1, True, True)],
+)
+def test_few_even_or_unordered_levels_are_cells_and_others_parts_of_the_range(n_levels, base, categorical, are_cells):
+    # Levels at 1, 1.5, 2.25, ...: as cells, their upper half is half of the column; in the range, nearly all of it.
     code = np.random.default_rng(0).permutation(np.arange(40 * n_levels) % n_levels)
-    X = np.column_stack([1.1**code, np.arange(len(code)) % 2])
-    p = 1.0 * (code >= 32) + X[:, 1]
-    low = (1.1**32 - 1) / (1.1**64 - 1) if n_levels == 65 and not categorical else 32 / n_levels
+    X = np.column_stack([code if base == 1 else base**code, np.arange(len(code)) % 2])
+    p = 1.0 * (code >= n_levels // 2) + X[:, 1]
+    cut = (base ** (n_levels // 2 - 1) + base ** (n_levels // 2)) / 2
+    low = 0.5 if are_cells else (cut - 1) / (base ** (n_levels - 1) - 1)
     step = low * (1 - low)  # its variance; that of the other column is a quarter
-    assert fanova(X, p, [categorical, False]).main[0] == pytest.approx(step / (step + 0.25), abs=0.03)
+    assert fanova(X, p, [categorical, False]).main[0] == pytest.approx(step / (step + 0.25), abs=0.04)
 
 
 def test_the_end_of_a_range_belongs_to_its_last_part():

@@ -192,10 +192,17 @@ def test_what_a_judge_warns_of_is_its_remark():
     assert not failed and "Eq 10 changes its sign" in found["nrrelieff"].remark
 
 
-def test_two_judges_that_suit_the_rows():
-    assert trials.pick_judges([], 300) == ["calibrated", "fanova-total"]
-    assert trials.pick_judges([], 299) == ["fanova-total", "fanova"]
-    assert trials.pick_judges(["fanova", "fanova"], 10) == ["fanova"] and trials.pick_judges(["all"], 1) == [*JUDGES]
+def test_two_judges_that_suit_the_trials():
+    def chosen(n, **changes):
+        return choose(Trials(own_trials(n).assign(**changes), None, True, {}), "accuracy")
+
+    assert trials.pick_judges([], chosen(300)) == ["fanova-total", "calibrated"]
+    assert trials.pick_judges([], chosen(299)) == ["fanova-total", "fanova"]
+    assert trials.pick_judges([], chosen(300), of_a_study=True) == ["fanova-total", "fanova"]
+    only_lr = chosen(300, dropout=0.1, optimizer="sgd", batch_size=32)
+    assert trials.pick_judges([], only_lr) == ["fanova-total", "fanova"]
+    assert trials.pick_judges(["fanova", "fanova"], only_lr) == ["fanova"]
+    assert trials.pick_judges(["all"], only_lr) == [*JUDGES]
 
 
 @pytest.fixture(scope="module")
