@@ -265,6 +265,34 @@ def judges_on_known_truth(shares: pd.DataFrame, truth: pd.Series, titles: Mappin
     return figure
 
 
+def weights_by_chance(
+    real: Mapping[str, pd.Series], chance: Mapping[str, pd.DataFrame], titles: Mapping[str, str]
+) -> Figure:
+    """Each judge's weights on the real records, and grey those of the same records with performances permuted.
+
+    real: judge -> weights as they come; chance: judge -> a row each hyperparameter, a column each permutation. Both in
+    parts of the largest real weight, since judges have their own units.
+    """
+    columns = 4
+    rows, k = -(-len(real) // columns), len(next(iter(real.values())))
+    figure, axes = plt.subplots(rows, columns, figsize=(12, (0.27 * k + 0.9) * rows), sharex=True, sharey=True)
+    for ax, (judge, weight) in zip(axes.flat, real.items(), strict=False):
+        for y, by_chance in enumerate((chance[judge] / weight.max()).to_numpy()):
+            label = "by chance" if y == 0 else ""
+            ax.plot(by_chance, np.full(len(by_chance), y), "o", ms=5, color="0.65", mew=0, label=label)
+        ax.plot(weight / weight.max(), range(k), "o", ms=6, color=COLOURS["random"], label="real records")
+        ax.axvline(0, color="0.4", lw=0.8)
+        ax.set_title(titles[judge], fontsize=9.5)
+        ax.set(yticks=range(k))
+        ax.set_yticklabels(weight.index)
+        ax.grid(axis="x", alpha=0.3)
+    axes.flat[0].invert_yaxis()
+    axes.flat[0].legend(loc="lower right", fontsize=8.5)
+    for ax in axes[-1]:
+        ax.set_xlabel("weight, in parts of the largest")
+    return figure
+
+
 def importance_bars(shares: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     """Importance of hyperparameters as bars, one colour a judge; dashed where all would be if they mattered alike.
 

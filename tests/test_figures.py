@@ -108,6 +108,15 @@ def test_known_truth_is_drawn_with_the_mean_error():
     assert list(truth_line.get_xdata()) == [0.5, 0.5] and list(found.get_xdata()) == [0.6, 0.4]
 
 
+def test_chance_is_drawn_in_parts_of_the_largest_real_weight():
+    real = {name: pd.Series([4.0, -1.0], index=["lr", "epoch"]) for name in "abcde"}
+    chance = {name: pd.DataFrame([[2.0, -2.0], [1.0, 0.0]]) for name in "abcde"}
+    ax = figures.weights_by_chance(real, chance, {name: name for name in "abcde"}).axes[0]
+    first, second, dots = ax.lines[:3]
+    assert list(first.get_xdata()) == [0.5, -0.5] and list(second.get_xdata()) == [0.25, 0]
+    assert list(dots.get_xdata()) == [1, -0.25]
+
+
 def test_saved_files_are_the_same_again(tmp_path):
     for name in ("a", "b"):
         figures.style()
