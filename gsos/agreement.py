@@ -104,7 +104,7 @@ def half_samples(
 
     Returns (n_resamples, k). A bootstrap would be wrong for RReliefF: copies of a row become each other's neighbours.
     """
-    check_count("n", n, 4)
+    check_count("n", n, 4, why=" rows or models, to be halved")
     n_resamples = check_count("n_resamples", n_resamples, 2)
     rng = np.random.default_rng(rng)
     halves = [np.sort(rng.choice(n, n // 2, replace=False)) for _ in range(n_resamples)]
@@ -120,7 +120,7 @@ def half_interval(
     Halves differ among themselves as much as the whole differs from its expectation: the variance of a mean of b rows
     out of n is (1 / b - 1 / n) s^2, which for b = n / 2 is s^2 / n (Politis, Romano 1994). So the interval is the
     statistic of all rows (k,) and Student's quantile times the halves' standard deviation around it. It speaks of
-    sampling, not of the statistic's bias.
+    sampling, not of the statistic's bias. Halves where the statistic is NaN do not count.
     """
-    margin = student.ppf((1 + level) / 2, len(halves) - 1) * np.std(halves, axis=0, ddof=1)
+    margin = student.ppf((1 + level) / 2, len(halves) - 1) * np.nanstd(halves, axis=0, ddof=1)
     return np.asarray(whole) - margin, np.asarray(whole) + margin

@@ -116,7 +116,7 @@ def test_halves_are_halves_without_copies():
     assert all(len(set(rows)) == 5 and rows.max() < 11 for rows in seen)
     again = half_samples(lambda rows: rows, 11, n_resamples=7, rng=0)
     assert sorted(map(tuple, again)) == sorted(map(tuple, seen))  # threads take them in any order
-    with pytest.raises(ValueError, match="n must be at least 4, not 3"):
+    with pytest.raises(ValueError, match="n must be at least 4 rows or models, to be halved, not 3"):
         half_samples(lambda rows: rows, 3)
 
 
