@@ -14,7 +14,9 @@ from gsos.distribution import ACCURACY_EDGES  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def close():
+def styled():
+    """As a notebook has them, whatever another test left behind."""
+    figures.style()
     yield
     plt.close("all")
 
@@ -78,7 +80,7 @@ def test_lists_are_drawn_dot_by_dot():
     lists = pd.DataFrame([[0.1, 0.2, 0.3], [0.9, 0.8, 0.7]], index=["lr", "epoch"])
     (ax,) = figures.hia_fig4_lists({"ten": lists}).axes
     assert [list(line.get_xdata()) for line in ax.lines] == [[0.1, 0.2, 0.3], [0.9, 0.8, 0.7]]
-    assert ax.get_xlabel() == "share of importance" and ax.get_title() == "ten"
+    assert ax.get_xlabel() == "share of importance" and ax.get_title(loc="left") == "ten"
 
 
 def test_heat_maps_hold_every_share():
@@ -103,7 +105,7 @@ def test_known_truth_is_drawn_with_the_mean_error():
     truth = pd.Series([0.5, 0.5], index=["lr", "epoch"])
     axes = figures.judges_on_known_truth(shares, truth, {name: name.upper() for name in "abcde"}).axes
     assert [ax.get_visible() for ax in axes] == [True] * 5 + [False] * 3
-    assert axes[4].get_title() == "E\nmean error 0.100"
+    assert axes[4].get_title(loc="left") == "E\nmean error 0.100"
     truth_line, found = axes[0].lines
     assert list(truth_line.get_xdata()) == [0.5, 0.5] and list(found.get_xdata()) == [0.6, 0.4]
 
