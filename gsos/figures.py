@@ -241,27 +241,15 @@ def judges_on_known_truth(shares: pd.DataFrame, truth: pd.Series, titles: Mappin
 
     shares: one row a hyperparameter, one column a judge; truth: the shares of variance.
     """
-    columns = 4
-    rows = -(-shares.shape[1] // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(12, (0.27 * len(shares) + 0.9) * rows), sharex=True, sharey=True
-    )
+    errors = shares.sub(truth, axis=0).abs().mean()
+    titles = {judge: f"{titles[judge]}\nmean error {errors[judge]:.3f}" for judge in shares}
+    figure, panels = _judge_panels(titles, shares.index, "share of importance")
     y = np.arange(len(shares))
-    for ax, judge in zip(axes.flat, shares, strict=False):
+    for judge, ax in panels.items():
         ax.hlines(y, truth, shares[judge], color="0.6", lw=1.2)
         ax.plot(truth, y, "|", ms=13, mew=2, color="black", label="truth")
         ax.plot(shares[judge], y, "o", ms=6, color=COLOURS["random"], label="found")
-        error = (shares[judge] - truth).abs().mean()
-        ax.set(yticks=y)
-        ax.set_title(f"{titles[judge]}\nmean error {error:.3f}", fontsize=9.5)
-        ax.set_yticklabels(shares.index)
-        ax.grid(axis="x", alpha=0.3)
-    axes.flat[0].invert_yaxis()
-    axes.flat[0].legend(loc="lower right", fontsize=8.5)
-    for ax in axes[-1]:
-        ax.set_xlabel("share of importance")
-    for ax in axes.flat[shares.shape[1] :]:
-        ax.set_visible(False)
+    figure.axes[0].legend(loc="lower right", fontsize=8.5)
     return figure
 
 
@@ -273,24 +261,35 @@ def weights_by_chance(
     real: judge -> weights as they come; chance: judge -> a row each hyperparameter, a column each permutation. Both in
     parts of the largest real weight, since judges have their own units.
     """
-    columns = 4
-    rows, k = -(-len(real) // columns), len(next(iter(real.values())))
-    figure, axes = plt.subplots(rows, columns, figsize=(12, (0.27 * k + 0.9) * rows), sharex=True, sharey=True)
-    for ax, (judge, weight) in zip(axes.flat, real.items(), strict=False):
-        for y, by_chance in enumerate((chance[judge] / weight.max()).to_numpy()):
+    names = next(iter(real.values())).index
+    figure, panels = _judge_panels({judge: titles[judge] for judge in real}, names, "weight, in parts of the largest")
+    for judge, ax in panels.items():
+        for y, by_chance in enumerate((chance[judge] / real[judge].max()).to_numpy()):
             label = "by chance" if y == 0 else ""
             ax.plot(by_chance, np.full(len(by_chance), y), "o", ms=5, color="0.65", mew=0, label=label)
-        ax.plot(weight / weight.max(), range(k), "o", ms=6, color=COLOURS["random"], label="real records")
+        weight = real[judge] / real[judge].max()
+        ax.plot(weight, range(len(names)), "o", ms=6, color=COLOURS["random"], label="real records")
         ax.axvline(0, color="0.4", lw=0.8)
-        ax.set_title(titles[judge], fontsize=9.5)
-        ax.set(yticks=range(k))
-        ax.set_yticklabels(weight.index)
-        ax.grid(axis="x", alpha=0.3)
-    axes.flat[0].invert_yaxis()
-    axes.flat[0].legend(loc="lower right", fontsize=8.5)
-    for ax in axes[-1]:
-        ax.set_xlabel("weight, in parts of the largest")
+    figure.axes[0].legend(loc="lower right", fontsize=8.5)
     return figure
+
+
+def _judge_panels(titles: Mapping[str, str], names: pd.Index, xlabel: str) -> tuple[Figure, dict[str, plt.Axes]]:
+    """A figure with a panel a judge, four in a row, and a line each hyperparameter, the first on top."""
+    columns = 4
+    rows = -(-len(titles) // columns)
+    size = (12, (0.27 * len(names) + 0.9) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for ax, title in zip(axes.flat, titles.values(), strict=False):
+        ax.set_title(title, fontsize=9.5)
+        ax.grid(axis="x", alpha=0.3)
+    axes[0][0].set_yticks(range(len(names)), names)
+    axes[0][0].invert_yaxis()
+    for ax in axes[-1]:
+        ax.set_xlabel(xlabel)
+    for ax in axes.flat[len(titles) :]:
+        ax.set_visible(False)
+    return figure, dict(zip(titles, axes.flat, strict=False))
 
 
 def importance_bars(shares: pd.DataFrame, labels: Mapping[str, str]) -> Figure:

@@ -164,6 +164,13 @@ def compare(
     return table
 
 
+def titles(shares: pd.DataFrame) -> dict[str, str]:
+    """judge -> title for each column of what `compare` gives, with the forest's R2 where there is a forest."""
+    remarks = shares.attrs["remarks"]
+    r2 = {judge: said.split(",")[0].removeprefix("forest's ") for judge, said in remarks.items() if "R2" in said}
+    return {judge: JUDGES[judge].title + (f" ({r2[judge]})" if judge in r2 else "") for judge in shares}
+
+
 def half_shares(
     frame: pd.DataFrame, space: Space, judge: str = "calibrated", *, n_resamples: int = 50, seed: int = 0, **options
 ) -> pd.DataFrame:
@@ -183,15 +190,23 @@ def half_shares(
 
 
 def intervals(
-    frame: pd.DataFrame, space: Space, judge: str = "calibrated", *, n_resamples: int = 50, seed: int = 0, **options
+    frame: pd.DataFrame,
+    space: Space,
+    judge: str = "calibrated",
+    *,
+    n_resamples: int = 50,
+    seed: int = 0,
+    halves: pd.DataFrame | None = None,
+    **options,
 ) -> pd.DataFrame:
     """Weights and shares with 95 % intervals: a row each hyperparameter; columns weight, share, low, high.
 
-    low and high are of the share, from `half_shares` and `agreement.half_interval`, within [0, 1]. Options as for
-    `assess`.
+    low and high are of the share, from `half_shares` (or `halves`, where these are at hand) and
+    `agreement.half_interval`, within [0, 1]. Options as for `assess`.
     """
     table = assess(frame, space, judge, seed=seed, **options).table[["weight", "share"]].copy()
-    halves = half_shares(frame, space, judge, n_resamples=n_resamples, seed=seed, **options)
+    if halves is None:
+        halves = half_shares(frame, space, judge, n_resamples=n_resamples, seed=seed, **options)
     low, high = half_interval(_unclipped(table.weight), halves.to_numpy())
     return table.assign(low=low.clip(0, 1), high=high.clip(0, 1))
 

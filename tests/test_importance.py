@@ -181,6 +181,22 @@ def test_compare_keeps_the_remarks(frame):
     assert "R2 out of bag" in remarks["fanova"] and "drawn at random" in remarks["calibrated"]
 
 
+def test_titles_tell_the_forests_r2(frame):
+    shares = compare(frame, SPACE, ["fanova", "calibrated"])
+    r2 = assess(frame, SPACE, "fanova").table["forest R2"].iloc[0]
+    assert importance.titles(shares) == {
+        "fanova": f"FANOVA main (R2 out of bag {r2:.2f})",
+        "calibrated": "calibrated RReliefF",
+    }
+
+
+def test_halves_at_hand_are_not_drawn_again(frame, monkeypatch):
+    halves = half_shares(frame, SPACE, "nrrelieff", n_resamples=5)
+    expected = intervals(frame, SPACE, "nrrelieff", n_resamples=5)
+    monkeypatch.setattr(importance, "half_shares", None)
+    assert intervals(frame, SPACE, "nrrelieff", halves=halves).equals(expected)
+
+
 def test_pairs_are_ranked_with_their_names():
     matrix = np.array([[9.0, 1.0, 3.0], [1.0, 9.0, 2.0], [3.0, 2.0, 9.0]])
     ranked = importance.ranked_pairs(matrix, ["a", "b", "c"])

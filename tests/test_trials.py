@@ -10,24 +10,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from test_guess import N, own_trials
 from typer.testing import CliRunner
 
 from gsos import figures, trials
 from gsos.cli import app
 from gsos.importance import JUDGES
 from gsos.trials import Trials, choose, read
-
-N = 60
-
-
-def own_trials(n=N, seed=0):
-    """lr matters, its logarithm; dropout a little; nothing else does."""
-    rng = np.random.default_rng(seed)
-    lr, dropout = 10 ** rng.uniform(-5, -1, n), rng.uniform(0, 0.9, n)
-    frame = pd.DataFrame({"lr": lr, "dropout": dropout, "optimizer": rng.choice(["adam", "sgd", "rmsprop"], n)})
-    frame["batch_size"] = rng.choice([32, 64, 128, 256], n)
-    frame["accuracy"] = 0.9 - 0.1 * np.abs(np.log10(lr) + 3) - 0.1 * dropout
-    return frame
 
 
 def objective(trial):
