@@ -93,9 +93,34 @@ def test_claims_agree_with_the_published_tables():
     assert float(table.value["HIA-01"]) == published.table("hia_figure_2").amount.sum()
 
 
+def test_claims_agree_with_the_published_tables_of_gsos():
+    from gsos import published
+
+    value = claims.load(paper="GSOS").value
+    three = published.table("gsos_table_3").set_index(["strategy", "name"])
+    seconds = three[["total_time", "time_to_optimum"]].apply(lambda times: pd.to_timedelta(times).dt.total_seconds())
+    accuracy = three[["val_accuracy", "test_accuracy"]]
+    grouped, simultaneous = "grouped_sequential", "simultaneous"
+    pooled = 1 - seconds.loc[grouped].sum() / seconds.loc[simultaneous].sum()
+    assert [float(value[f"GSOS-0{i}"]) for i in (6, 7)] == pytest.approx(list(pooled), abs=5e-5)
+    assert value["GSOS-05"] == value["GSOS-06"]
+    least = (1 - seconds.loc[grouped] / seconds.loc[simultaneous]).min()
+    assert [float(value[f"GSOS-0{i}"]) for i in (8, 9)] == pytest.approx(list(least), abs=5e-5)
+    change = accuracy.loc[grouped].mean() / accuracy.loc[simultaneous].mean() - 1
+    assert [float(value[f"GSOS-{i}"]) for i in (11, 12)] == pytest.approx(list(change), abs=5e-5)
+    lower = (accuracy.loc[grouped] < accuracy.loc[simultaneous]).mean() - 0.5
+    assert [float(value[f"GSOS-{i}"]) for i in (13, 14)] == pytest.approx(list(lower), abs=5e-5)
+    four = published.table("gsos_table_4")
+    assert float(value["GSOS-15"]) == four.test_accuracy_change.min()
+    assert [100 * float(value[f"GSOS-{i}"]) for i in range(16, 22)] == pytest.approx(list(four.time_reduction_percent))
+    five = published.table("gsos_table_5").set_index("d").seconds
+    assert float(value["GSOS-30"]) == pytest.approx(five[12] / five[1], abs=5e-4)
+    assert float(value["GSOS-31"]) == five[12]
+
+
 def test_claims_are_selected_by_paper_and_notebook():
     assert set(claims.load(notebook="02").notebook) == {"02"} and set(claims.load(paper="HIA").paper) == {"HIA"}
-    with pytest.raises(ValueError, match="no claim has paper 'XYZ'; there are HIA"):
+    with pytest.raises(ValueError, match="no claim has paper 'XYZ'; there are GSOS, HIA"):
         claims.load(paper="XYZ")
 
 

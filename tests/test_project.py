@@ -111,7 +111,7 @@ def test_published_tables_of_hia():
     assert table.set_index("name").data_amount["eurosat"] == 37_000  # the dataset has 27,000
     assert set(published.table("hia_table_1").name) == set(SPACES["hia"]) | {"in_channel_num"}
     assert set(table.name) == set(amounts.name) == set(profiles.SIZES["01"]["datasets"][-1])
-    with pytest.raises(ValueError, match="there is no published table 'hia_table_99'; there are claims, hia_figure_2"):
+    with pytest.raises(ValueError, match="there is no published table 'hia_table_99'; there are claims, gsos_table_1"):
         published.table("hia_table_99")
 
 
