@@ -5,6 +5,7 @@ of training epochs. `padding` is a number of pixels in HIA and "valid"/"same" in
 """
 
 from collections.abc import Mapping
+from math import floor
 from numbers import Integral, Real
 
 import numpy as np
@@ -184,7 +185,7 @@ def sample(space: Space, rng: np.random.Generator) -> Config:
 
     One uniform number is drawn for each hyperparameter, also for those that are then inactive and left out.
     """
-    return from_unit(dict(zip(space, rng.random(len(space)), strict=True)), space)
+    return from_unit(dict(zip(space, rng.random(len(space)).tolist(), strict=True)), space)
 
 
 def from_unit(position: Mapping[str, float], space: Space) -> Config:
@@ -207,12 +208,12 @@ def to_unit(config: Mapping[str, object], space: Space) -> NDArray[np.float64]:
 def _bounds(distribution: BaseDistribution) -> tuple[float, float, bool]:
     """(low, high, log) of the interval whose uniform distribution, rounded, is the distribution."""
     match distribution:
-        case CategoricalDistribution(choices=choices):
-            return -0.5, len(choices) - 0.5, False
-        case IntDistribution(low=low, high=high, step=step, log=log):
-            return low - step / 2, high + step / 2, log
         case FloatDistribution(low=low, high=high, log=log):
             return low, high, log
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return low - step / 2, high + step / 2, log
+        case CategoricalDistribution(choices=choices):
+            return -0.5, len(choices) - 0.5, False
     raise TypeError(f"distribution must be one of Optuna's, not {distribution!r}")
 
 
@@ -220,17 +221,32 @@ def _value(distribution: BaseDistribution, position: float) -> object:
     low, high, log = _bounds(distribution)
     x = low * (high / low) ** position if log else low + (high - low) * position
     match distribution:
-        case CategoricalDistribution(choices=choices):
-            return choices[min(int(x + 0.5), len(choices) - 1)]
+        case FloatDistribution():
+            return float(min(max(x, low), high))
         case IntDistribution(low=low, high=high, step=step):
-            return int(np.clip(low + step * np.floor((x - low) / step + 0.5), low, high))
-    return float(np.clip(x, low, high))
+            return min(max(low + step * floor((x - low) / step + 0.5), low), high)
+    return distribution.choices[min(int(x + 0.5), len(distribution.choices) - 1)]
 
 
 def _position(distribution: BaseDistribution, value: object) -> float:
     low, high, log = _bounds(distribution)
-    x = distribution.choices.index(value) if isinstance(distribution, CategoricalDistribution) else value
+    is_number = isinstance(distribution, FloatDistribution | IntDistribution)
+    x = value if is_number else distribution.choices.index(value)
     return float(np.log(x / low) / np.log(high / low) if log else (x - low) / (high - low))
+
+
+def grid(distribution: BaseDistribution) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Where the k levels of a distribution lie in the unit interval: (k,) their positions, and the (k - 1,) bounds
+    between their intervals. None for a continuous one and for more than a thousand levels."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            k = len(choices)
+            return (np.arange(k) + 0.5) / k, np.arange(1, k) / k
+        case IntDistribution(low=low, high=high, step=step) if (high - low) // step < 1000:
+            values = range(low, high + 1, step)
+            centres = [_position(distribution, value) for value in values]
+            return np.array(centres), np.array([_position(distribution, value + step / 2) for value in values[:-1]])
+    return None
 
 
 def encode(frame: pd.DataFrame, space: Space, *, log: bool = True) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -283,20 +299,22 @@ def decode(X: NDArray[np.float64], space: Space, *, log: bool = True) -> pd.Data
     return pd.DataFrame(columns)
 
 
-def check_config(config: Mapping[str, object], space: Space) -> None:
-    """Raises ValueError, with the name, the value and what is allowed, unless `config` lies in `space`."""
+def check_config(config: Mapping[str, object], space: Space, *, partial: bool = False) -> None:
+    """Raises ValueError, with the name, the value and what is allowed, unless `config` lies in `space`.
+
+    partial: whether hyperparameters may be missing.
+    """
     if unknown := [name for name in config if name not in space]:
         raise ValueError(f"unknown hyperparameter {unknown[0]!r}; the space has {list(space)}")
     for name, distribution in space.items():
         if name in config:
             value = config[name]
-            kind = Integral if isinstance(distribution, IntDistribution) else Real
-            inside = (
-                value in distribution.choices
-                if isinstance(distribution, CategoricalDistribution)
-                else isinstance(value, kind) and not isinstance(value, bool) and distribution._contains(value)
-            )
+            if isinstance(distribution, CategoricalDistribution):
+                inside = value in distribution.choices
+            else:
+                kind = Real if isinstance(distribution, FloatDistribution) else Integral
+                inside = isinstance(value, kind) and not isinstance(value, bool) and distribution._contains(value)
             if not inside:
                 raise ValueError(f"{name} = {value!r} is outside of {distribution}")
-        elif is_active(name, config):
+        elif not partial and is_active(name, config):
             raise ValueError(f"the configuration lacks {name!r}")
