@@ -18,8 +18,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from gsos.cnn import build_cnn
-from gsos.collect import Task, _as_arrays, _load_worker, _train
 from gsos.datasets import ImageDataset, load
+from gsos.evaluation import Task, as_arrays, load_worker, train_task
 from gsos.space import SPACES, sample
 from gsos.training import train
 from gsos.vision import torchvision
@@ -113,12 +113,12 @@ def peak_flops() -> float:
 def two_workers(configs: list[dict], dataset: ImageDataset) -> float:
     from gsos.workers import open_pools, run
 
-    tasks = [Task("random", i, i, "random", config, i, 0.0, None, None) for i, config in enumerate(configs)]
-    with open_pools(2, _load_worker, (_as_arrays(dataset), "cpu")) as pools:
+    tasks = [Task({}, config, i) for i, config in enumerate(configs)]
+    with open_pools(2, load_worker, (as_arrays(dataset), "cpu")) as pools:
         for pool in pools.pools:  # warm up: first use of an operator loads and compiles it
-            pool.apply(_train, (tasks[0],))
+            pool.apply(train_task, (tasks[0],))
         queue = iter(sorted(tasks, key=lambda task: -task.config["epoch"]))
-        return seconds(lambda _: None, run(_train, lambda: next(queue, None), pools))
+        return seconds(lambda _: None, run(train_task, lambda: next(queue, None), pools))
 
 
 def main() -> None:

@@ -1,44 +1,18 @@
 """HIA's data generation: random search and BOHB in a ratio of 7 : 3 (HIA 4.1). Resumable, parallel."""
 
-import shutil
 import time
-import zlib
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import optuna
 import pandas as pd
-import torch
-from filelock import FileLock, Timeout
-from tqdm import tqdm
 
-from gsos import __version__, records
 from gsos.bohb import BOHB, Proposal
 from gsos.datasets import ImageDataset
-from gsos.paths import RUNS
-from gsos.space import SPACES, Config, Space, sample
-from gsos.training import Record, device_name, torch_device, train
-from gsos.workers import default_workers, on_ray, open_pools, run
+from gsos.evaluation import Task, carry_out, loss, study_seed, train_seed
+from gsos.space import SPACES, Space, sample
 
 RANDOM_SHARE = (7, 10)  # HIA 4.1
-
-
-class Task(NamedTuple):
-    """One training that a worker is to do."""
-
-    strategy: str
-    iteration: int
-    model: int
-    origin: str
-    config: Config
-    seed: int  # of the training
-    propose_seconds: float
-    resume: Path | None  # weights to go on from
-    save: Path | None  # and to leave for the next rung
 
 
 def collect(
@@ -60,36 +34,27 @@ def collect(
     or folder `committed` holds; the rest is trained and stored one by one. The records are the same whatever the
     number of workers (default: one a core). Ray's cluster is used where RAY_ADDRESS is set.
 
-    Raises ValueError for a device that is not there or a store whose records of this study are of other images,
-    RuntimeError when another process on this machine collects into the same study (one process coordinates a study;
-    other machines work for it through Ray), OSError when a record cannot be stored.
+    Raises ValueError for n below 1, and what `evaluation.carry_out` raises.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, not {n}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, but is {seed}")
-    if not on_ray():
-        torch_device(device)
-    storage = records.open_storage(store)
-    with _alone(store, f"{study}-{dataset.name}".replace("/", "-")) as lock:
-        optuna_study = records.open_study(storage, f"{study}/{dataset.name}")
-        done = _done(optuna_study, committed, study, dataset, seed)
-        weights = None if on_ray() else lock.with_name(f"{lock.stem}-{seed}.weights")
-        plan = Plan(n, space, done, dataset.name, seed, weights)
-        bar = tqdm(total=n, initial=len(plan.done), desc=dataset.name, unit="model", disable=not progress)
-        fixed = {"study": study, "dataset": dataset.name, "seed": seed, "round": 0} | _describe_images(dataset)
-        if plan.n_missing:
-            n_workers = min(default_workers() if workers is None else workers, plan.n_missing)
-            with open_pools(n_workers, _load_worker, (_as_arrays(dataset), device)) as pools:
-                for task, result in run(_train, plan.next_task, pools):
-                    row = fixed | _describe(task) | result | records.stamp(_version())
-                    records.add(optuna_study, row, space)
-                    plan.tell(row)
-                    bar.update()
-        bar.close()
-        if plan.checkpoints is not None:
-            shutil.rmtree(plan.checkpoints, ignore_errors=True)
-        return records.to_frame(plan.done.values())
+
+    def make_plan(rows: list[dict], scratch: Path | None) -> Plan:
+        done = {(row["strategy"], row["iteration"]): row for row in rows}
+        return Plan(n, space, done, dataset.name, seed, scratch)
+
+    return carry_out(
+        make_plan,
+        dataset,
+        store=store,
+        study=study,
+        space=space,
+        workers=workers,
+        device=device,
+        seed=seed,
+        committed=committed,
+        progress=progress,
+    )
 
 
 class Plan:
@@ -127,7 +92,8 @@ class Plan:
         start = time.perf_counter()
         config = sample(self._space, np.random.default_rng(np.random.SeedSequence([self._seeds["random"], i])))
         seconds = time.perf_counter() - start
-        return Task("random", i, i, "random", config, self._train_seed("random", i), seconds, None, None)
+        columns = {"strategy": "random", "iteration": i, "model": i, "origin": "random", "propose_seconds": seconds}
+        return Task(columns, config, train_seed(self._seeds["random"], i))
 
     def tell(self, row: dict) -> None:
         """A finished evaluation."""
@@ -155,117 +121,15 @@ class Plan:
             ]
             if len(wanted) < len(rung):  # the study ends within this rung
                 return
-            self._bohb.tell([_loss(self.done["bohb", proposal.iteration]) for proposal in rung])
+            self._bohb.tell([loss(self.done["bohb", proposal.iteration]) for proposal in rung])
 
     def _bohb_task(self, proposal: Proposal, seconds: float) -> Task:
         i, model, origin, config = proposal
         epoch = config["epoch"]
         resume = self._weights(model, epoch // self._bohb.eta) if i != model else None
         save = self._weights(model, epoch) if epoch < self._bohb.max_budget else None
-        return Task("bohb", i, model, origin, config, self._train_seed("bohb", model), seconds, resume, save)
+        columns = {"strategy": "bohb", "iteration": i, "model": model, "origin": origin, "propose_seconds": seconds}
+        return Task(columns, config, train_seed(self._seeds["bohb"], model), resume, save)
 
     def _weights(self, model: int, epoch: int) -> Path | None:
         return self.checkpoints / f"{model}-{epoch}.pt" if self.checkpoints is not None else None
-
-    def _train_seed(self, strategy: str, model: int) -> int:
-        sequence = np.random.SeedSequence([self._seeds[strategy], model], spawn_key=(1,))
-        return int(sequence.generate_state(1)[0])
-
-
-def study_seed(seed: int, *names: str) -> int:
-    """The seed of one part of a study, so that datasets and strategies do not share their configurations."""
-    return int(np.random.SeedSequence([seed, *(zlib.crc32(name.encode()) for name in names)]).generate_state(1)[0])
-
-
-def _loss(row: dict) -> float:
-    return 1 - row["validation_accuracy"] if row["state"] == "complete" else np.inf
-
-
-def _describe(task: Task) -> dict:
-    columns = ("strategy", "iteration", "model", "origin", "propose_seconds")
-    return {name: getattr(task, name) for name in columns} | task.config
-
-
-def _describe_images(dataset: ImageDataset) -> dict[str, int]:
-    channels, height, _ = dataset.image_shape
-    checksum = 0
-    for tensor in (dataset.x_train, dataset.y_train, dataset.x_valid, dataset.y_valid):
-        checksum = zlib.crc32(tensor.contiguous().numpy(), checksum)
-    return {
-        "n_train": len(dataset.y_train),
-        "n_valid": len(dataset.y_valid),
-        "n_test": len(dataset.y_test),
-        "in_channel_num": channels,
-        "image_size": height,
-        "n_classes": dataset.n_classes,
-        "images_crc32": checksum,
-    }
-
-
-def _done(
-    optuna_study: optuna.Study, committed: str | Path | None, study: str, dataset: ImageDataset, seed: int
-) -> dict[tuple[str, int], dict]:
-    """(strategy, iteration) -> the record, of those that this study has already."""
-    frames = [records.from_study(optuna_study)]
-    if committed is not None and Path(committed).exists():
-        frames.insert(0, records.load(committed))
-    done, images = {}, _describe_images(dataset)
-    for frame in frames:
-        own = (frame.study == study) & (frame.dataset == dataset.name) & (frame.seed == seed)
-        for row in frame[own].to_dict("records"):
-            for name, value in images.items():
-                if row.get(name) != value:
-                    raise ValueError(
-                        f"study {study!r} has records of {dataset.name} with {name} = {row.get(name)}, not {value}: "
-                        "give a study of other images another name"
-                    )
-            done.setdefault((row["strategy"], row["iteration"]), row)
-    return done
-
-
-@contextmanager
-def _alone(store: str | Path, name: str) -> Iterator[Path]:
-    """Keeps a second process of this machine from the same study in the same store; gives the lock's path."""
-    if "://" in str(store):
-        place = RUNS / f"database-{zlib.crc32(str(store).encode()):08x}"
-    else:
-        place = Path(store)
-    lock = place.with_name(f"{place.name}.{name}.lock")
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=0):
-            yield lock
-    except Timeout as error:
-        raise RuntimeError(
-            f"another process is collecting {name} into {store}; wait for it, or name another study"
-        ) from error
-
-
-def _version() -> str:
-    return f"gsos {__version__}, torch {torch.__version__}"
-
-
-_worker: tuple[ImageDataset, str]
-
-
-def _as_arrays(dataset: ImageDataset) -> tuple:
-    """Plain arrays, since PyTorch would send its tensors through shared memory, which reaches one machine only."""
-    return tuple(value.numpy() if isinstance(value, torch.Tensor) else value for value in dataset)
-
-
-def _load_worker(arrays: tuple, device: str) -> None:
-    global _worker
-    dataset = ImageDataset(*(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arrays))
-    _worker = dataset, device
-
-
-def _train(task: Task) -> dict:
-    """In a worker: the result columns of a task's record; an error of PyTorch becomes a failed record."""
-    dataset, device = _worker
-    try:
-        return train(task.config, dataset, seed=task.seed, device=device, resume=task.resume, save=task.save)._asdict()
-    except (RuntimeError, MemoryError) as error:
-        if "CUDA error" in str(error):  # the device is lost to this process: no model of it could be trained any more
-            raise
-        failed = {"state": "failed", "error": f"{type(error).__name__}: {error}"[:500], "epochs_trained": 0}
-        return dict.fromkeys(Record._fields) | failed | {"device": device_name(torch_device(device))}

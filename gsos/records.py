@@ -29,7 +29,9 @@ class Column(NamedTuple):
 
 COLUMNS: list[Column] = [
     Column("study", "string", "", "what was run and at which sizes, such as hia-quick", "key"),
-    Column("strategy", "string", "", "what chose the configurations: random or bohb", "key"),
+    Column(
+        "strategy", "string", "", "what chose the configurations: random, bohb, or one of `STRATEGIES`", "key"
+    ),
     Column("dataset", "string", "", "name in `datasets`", "key"),
     Column("seed", "Int64", "", "seed of the study", "key"),
     Column("round", "Int64", "", "repetition of the study, from 0", "key"),
@@ -40,7 +42,7 @@ COLUMNS: list[Column] = [
     Column("num_conv_layers", "Int64", "layers", "convolutional layers", "hyperparameter"),
     Column("lr", "float64", "", "learning rate", "hyperparameter"),
     Column("dropout_rate", "float64", "", "share of units dropped before a fully connected layer", "hyperparameter"),
-    Column("optimizer", "string", "", "Adam or SGD", "hyperparameter"),
+    Column("optimizer", "string", "", "Adam or SGD (HIA), adam or sgd (GSOS)", "hyperparameter"),
     Column("epoch", "Int64", "epochs", "passes over the training images: the evaluation's budget", "hyperparameter"),
     Column("stride", "Int64", "pixels", "stride of the convolutions", "hyperparameter"),
     Column("padding", "", "pixels", "of the convolutions: pixels (HIA), or valid and same (GSOS)", "hyperparameter"),

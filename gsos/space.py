@@ -152,6 +152,15 @@ GROUPS: dict[str, list[list[str]]] = {
 }
 
 
+def divide_epochs(space: Space, defaults: Mapping[str, object], divisor: int) -> tuple[Space, Config]:
+    """A space and its defaults with every number of epochs divided by one factor. Raises ValueError for remainders."""
+    epoch = space["epoch"]
+    if divisor < 1 or any(n % divisor for n in (epoch.low, epoch.high, defaults["epoch"])):
+        raise ValueError(f"divisor must divide {epoch.low}, {epoch.high} and {defaults['epoch']}, not be {divisor}")
+    shorter = IntDistribution(epoch.low // divisor, epoch.high // divisor)
+    return {**space, "epoch": shorter}, {**defaults, "epoch": defaults["epoch"] // divisor}
+
+
 def table(space: Space, defaults: Mapping[str, object]) -> pd.DataFrame:
     """The space for a reader: values, scale and default of each hyperparameter."""
     rows = [(name, _values(d), "log" if getattr(d, "log", False) else "", defaults[name]) for name, d in space.items()]

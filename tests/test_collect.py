@@ -15,8 +15,9 @@ import pytest
 from filelock import FileLock
 
 from gsos import collect as collect_module
-from gsos import datasets, records
-from gsos.collect import Plan, collect, study_seed
+from gsos import datasets, evaluation, records
+from gsos.collect import Plan, collect
+from gsos.evaluation import study_seed
 from gsos.space import SPACES, check_config, sample
 
 N = 46  # 32 + 14: two BOHB brackets, the second cut short
@@ -71,7 +72,7 @@ def test_a_study_grows_and_equals_one_that_was_large_at_once(digits, uninterrupt
 
 def test_a_finished_study_trains_nothing(digits, uninterrupted, tmp_path, monkeypatch):
     records.export(uninterrupted, tmp_path / "committed" / "hia.parquet")
-    monkeypatch.setattr(collect_module, "open_pools", None)  # would fail if it were called
+    monkeypatch.setattr(evaluation, "open_pools", None)  # would fail if it were called
     frame = collect(digits, N, store=tmp_path / "trials.journal", committed=tmp_path / "committed")
     assert_same(frame, uninterrupted)
 
@@ -81,7 +82,7 @@ def test_seeds_and_datasets_have_configurations_of_their_own():
     assert len(seeds) == 8
     plan = Plan(10, SPACES["hia"], {}, "digits", 0, None)
     tasks = [plan.next_task() for _ in range(10)]
-    assert [task.strategy for task in tasks] == ["bohb"] * 3 + ["random"] * 7 and plan.next_task() is None
+    assert [task.columns["strategy"] for task in tasks] == ["bohb"] * 3 + ["random"] * 7 and plan.next_task() is None
     assert len({task.seed for task in tasks}) == 10
     rng = np.random.default_rng(np.random.SeedSequence([study_seed(0, "digits", "random"), 4]))
     assert tasks[3 + 4].config == sample(SPACES["hia"], rng)
@@ -119,11 +120,11 @@ def test_a_process_of_the_callers_own_may_end(digits, tmp_path):
 
 
 def test_a_database_is_a_store_for_one_coordinator(digits, uninterrupted, tmp_path, monkeypatch):
-    monkeypatch.setattr(collect_module, "RUNS", tmp_path)
+    monkeypatch.setattr(evaluation, "RUNS", tmp_path)
     store = f"sqlite:///{tmp_path}/trials.db"
     assert_same(collect(digits, N, store=store, workers=2, device="cpu"), uninterrupted)
     (lock,) = tmp_path.glob("*.lock")
-    with FileLock(lock), pytest.raises(RuntimeError, match="another process is collecting"):
+    with FileLock(lock), pytest.raises(RuntimeError, match="another process is at work on"):
         collect(digits, N, store=store)
 
 
@@ -131,27 +132,27 @@ def test_a_failed_training_is_a_record(digits, tmp_path, monkeypatch):
     def no_memory(*_, **__):
         raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr(collect_module, "train", no_memory)
-    collect_module._load_worker(collect_module._as_arrays(digits), "cpu")
+    monkeypatch.setattr(evaluation, "train", no_memory)
+    evaluation.load_worker(evaluation.as_arrays(digits), "cpu")
     task = Plan(1, SPACES["hia"], {}, "digits", 0, None).next_task()
-    result = collect_module._train(task)
+    result = evaluation.train_task(task)
     assert result["state"] == "failed" and result["error"] == "RuntimeError: CUDA out of memory"
     assert result["device"] == "cpu" and result["validation_accuracy"] is None
     frame = records.to_frame(
-        [collect_module._describe(task) | {"study": "t", "dataset": "d", "seed": 0, "round": 0} | result]
+        [task.columns | task.config | {"study": "t", "dataset": "d", "seed": 0, "round": 0} | result]
     )
     assert frame.validation_accuracy.isna().all() and frame.clipped.isna().all()  # the columns are there
 
     def lost_device(*_, **__):
         raise RuntimeError("CUDA error: unspecified launch failure")
 
-    monkeypatch.setattr(collect_module, "train", lost_device)
+    monkeypatch.setattr(evaluation, "train", lost_device)
     with pytest.raises(RuntimeError, match="unspecified launch failure"):  # no record: the next model would fail too
-        collect_module._train(task)
+        evaluation.train_task(task)
     plan = Plan(14, SPACES["hia"], {}, "digits", 0, None)
     for _ in range(14):  # BOHB takes it as the worst
         task = plan.next_task()
-        plan.tell(collect_module._describe(task) | {"state": "failed", "error": "x", "validation_accuracy": None})
+        plan.tell(task.columns | task.config | {"state": "failed", "error": "x", "validation_accuracy": None})
     assert plan.n_missing == 0
 
 
@@ -232,7 +233,7 @@ def test_bad_input_is_named(digits, uninterrupted, tmp_path, monkeypatch):
         collect(datasets.load("digits", n_train=80), 5, store=store, committed=tmp_path / "hia.parquet")
     with (
         FileLock(f"{store}.hia-digits.lock"),
-        pytest.raises(RuntimeError, match="another process is collecting hia-dig"),
+        pytest.raises(RuntimeError, match="another process is at work on hia-dig"),
     ):
         collect(digits, 5, store=store)
 
