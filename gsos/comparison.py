@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import gaussian_kde
 
 RUN = ["dataset", "strategy", "round"]
 NO_LOSS = -0.005  # half a percentage point of accuracy: an interval above it counts as no loss
@@ -49,7 +50,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summary(run: pd.DataFrame) -> dict[str, float]:
-    first, second = np.array_split(run, [len(run) // 2])
+    first, second = run.iloc[: len(run) // 2], run.iloc[len(run) // 2 :]
     optimum = run.loc[run.accuracy.idxmax()]
     return {
         "n": len(run),
@@ -203,3 +204,46 @@ def anytime(frame: pd.DataFrame, against: str, grid: NDArray[np.float64]) -> pd.
             )
         )
     return pd.concat(rows, ignore_index=True)
+
+
+def schedule_saving(
+    iterations: Sequence[int], turn: int, default: float, middle: float, best: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The share of time that fixing and freeing the number of epochs alone saves, where time goes with epochs.
+
+    iterations: of each group; turn: the group that epochs are in. They are `default` before their turn, `middle` on
+    average in it, as always in the reference, and `best` after it.
+    """
+    before, during, after = sum(iterations[:turn]), iterations[turn], sum(iterations[turn + 1 :])
+    return 1 - (before * default + during * middle + after * best) / (sum(iterations) * middle)
+
+
+def density(
+    frame: pd.DataFrame, strategies: Sequence[str], cells: int = 80
+) -> tuple[NDArray[np.float64], dict[tuple[str, str], NDArray[np.float64]]]:
+    """Where the accuracies of each dataset and strategy lie over the iterations: a Gaussian kernel estimate.
+
+    frame: as from `add_progress`. Returns the places (2, cells, cells) of iteration, from 1, and accuracy, and by
+    (dataset, strategy) the density there in parts of the dataset's largest.
+    """
+    places = np.stack(np.meshgrid(np.linspace(1, frame.iteration.max() + 1, cells), np.linspace(0, 1, cells)))
+    found = {}
+    for dataset, trials in frame[frame.strategy.isin(strategies)].groupby("dataset", sort=False):
+        points = {name: rows[["iteration", "accuracy"]].to_numpy(float).T for name, rows in trials.groupby("strategy")}
+        by_name = {name: gaussian_kde(points[name] + [[1], [0]])(places.reshape(2, -1)) for name in strategies}
+        top = max(values.max() for values in by_name.values())
+        found |= {(dataset, name): values.reshape(cells, cells) / top for name, values in by_name.items()}
+    return places, found
+
+
+def by_iteration(frame: pd.DataFrame, column: str, window: int = 5) -> pd.DataFrame:
+    """A quantity over the iterations: of each run its rolling mean, averaged over the rounds.
+
+    frame: as from `add_progress`. Returns dataset, strategy, at (iteration, from 1), mean, and low and high, the mean
+    less and plus its standard error over rounds.
+    """
+    runs = frame.assign(value=frame[column].astype(float)).groupby(RUN, sort=False).value
+    smooth = runs.transform(lambda value: value.rolling(window, center=True, min_periods=1).mean())
+    rounds = frame.assign(value=smooth, at=frame.iteration + 1).groupby(["dataset", "strategy", "at"], sort=False).value
+    mean, error = rounds.mean(), rounds.sem().fillna(0)
+    return pd.DataFrame({"mean": mean, "low": mean - error, "high": mean + error}).reset_index()

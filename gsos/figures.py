@@ -11,8 +11,23 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from gsos.strategy import STRATEGIES
+
 COLOURS = dict(zip(("random", "bohb", "paper"), np.array(sns.color_palette("colorblind"))[[0, 1, 7]], strict=True))
-LABELS = {"random": "random search", "bohb": "BOHB"}
+LABELS = {"random": "random search", "bohb": "BOHB"} | {
+    "gsos": "GSOS",
+    "simultaneous": "simultaneous TPE",
+    "epoch schedule": "simultaneous, GSOS's epochs",
+    "reversed order": "GSOS, reversed order",
+    "random groups": "GSOS, random groups",
+    "middle epoch": "GSOS, middle epoch first",
+    "top epoch": "GSOS, top epoch first",
+}
+_LINES = ("-", "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), "-")
+STRATEGY_STYLE = {
+    name: {"color": colour, "ls": line}
+    for name, colour, line in zip(STRATEGIES, sns.color_palette("colorblind"), _LINES, strict=False)
+}
 
 
 def style() -> None:
@@ -308,4 +323,133 @@ def importance_bars(shares: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
     ax.set_yticklabels(shares.index)
     handles, texts = ax.get_legend_handles_labels()
     figure.legend(handles[1:] + handles[:1], texts[1:] + texts[:1], loc="outside upper left")  # the line comes last
+    return figure
+
+
+def gsos_fig1_groups(weights: pd.Series, groups: Mapping[str, list[str]]) -> Figure:
+    """GSOS Fig 1: importance weights of the hyperparameters, a colour a group; groups: legend -> names."""
+    names = [name for group in groups.values() for name in group]
+    figure, ax = plt.subplots(figsize=(7.5, 0.32 * len(names) + 1.3))
+    palette = sns.color_palette("colorblind")
+    place = 0
+    for colour, (title, group) in zip(palette, groups.items(), strict=False):
+        bars = ax.barh(range(place, place + len(group)), weights[group], color=colour, label=title)
+        ax.bar_label(bars, fmt="%.3f", padding=3, fontsize=8.5)
+        place += len(group)
+    ax.set(xlabel="normalised importance weight", yticks=range(len(names)), xlim=(0, weights.max() * 1.15))
+    ax.set_yticklabels(names)
+    ax.invert_yaxis()
+    ax.legend(loc="lower right")
+    return figure
+
+
+def gsos_table_4(ours: pd.DataFrame, paper: pd.DataFrame, panels: Mapping[str, tuple[str, str]]) -> Figure:
+    """GSOS T4, one row a dataset: ours with 95 % intervals, below them the paper's values.
+
+    ours: index dataset, columns name, name_low, name_high; paper: index dataset, some of the names; panels: name ->
+    (title, unit). Values in per cent or percentage points.
+    """
+    rows = [*ours.index, *(f"{name} (paper)" for name in paper.index)]
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels) + 1, 0.3 * len(rows) + 1.4), sharey=True)
+    for ax, (name, (title, unit)) in zip(axes, panels.items(), strict=True):
+        error = [ours[name] - ours[f"{name}_low"], ours[f"{name}_high"] - ours[name]]
+        ax.errorbar(ours[name], range(len(ours)), xerr=np.clip(error, 0, None), fmt="o", ms=5, capsize=3, lw=1.4,
+                    color=COLOURS["random"])  # fmt: skip
+        if name in paper:
+            ax.plot(paper[name], range(len(ours), len(rows)), "D", ms=5, mfc="none", mew=1.6, color=COLOURS["bohb"])
+        ax.axvline(0, color="0.4", lw=0.8)
+        ax.axhline(len(ours) - 0.5, color="0.7", lw=0.8)
+        ax.grid(axis="x", alpha=0.3)
+        ax.set_title(title, fontsize="medium")
+        ax.set(xlabel=unit, yticks=range(len(rows)))
+        ax.set_yticklabels(rows)
+    axes[0].invert_yaxis()
+    return figure
+
+
+def gsos_fig2_density(
+    frame: pd.DataFrame, places: np.ndarray, density: Mapping[tuple[str, str], np.ndarray], titles: Mapping[str, str]
+) -> Figure:
+    """GSOS Fig 2: where the accuracies lie over the iterations, a row a dataset, a column a strategy; dots are trials.
+
+    frame: columns dataset, strategy, iteration, accuracy; places: (2, n, n) of iteration and accuracy; density:
+    (dataset, strategy) -> (n, n), in parts of the dataset's largest; titles: strategy -> title.
+    """
+    datasets = list(dict.fromkeys(dataset for dataset, _ in density))
+    size = (4.4 * len(titles) + 0.8, 2.6 * len(datasets) + 0.4)
+    figure, axes = plt.subplots(len(datasets), len(titles), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for row, dataset in zip(axes, datasets, strict=True):
+        for ax, (name, title) in zip(row, titles.items(), strict=True):
+            trials = frame[(frame.dataset == dataset) & (frame.strategy == name)]
+            mesh = ax.pcolormesh(*places, density[dataset, name], cmap="cividis", vmin=0, vmax=1, shading="gouraud",
+                                 rasterized=True)  # fmt: skip
+            ax.plot(trials.iteration + 1, trials.accuracy, ".", ms=4, color="white", alpha=0.7, mew=0)
+            ax.set_title(f"{dataset}: {title}", fontsize="medium")
+            ax.set(xlim=(1, places[0].max()), ylim=(0, 1))
+        row[0].set_ylabel("validation accuracy")
+        figure.colorbar(mesh, ax=row[-1], label="density, in parts of\nthe dataset's largest")
+    for ax in axes[-1]:
+        ax.set_xlabel("iteration")
+    return figure
+
+
+def schedule_saving(best: np.ndarray, saving: Mapping[str, np.ndarray], printed: float) -> Figure:
+    """What the schedule of epochs alone saves, against the best number of epochs; the paper's saving as a line.
+
+    best: (n,) epochs; saving: legend -> (n,) share of time; printed: the paper's.
+    """
+    figure, ax = plt.subplots(figsize=(6.5, 3.4))
+    for (label, values), line in zip(saving.items(), _LINES, strict=False):
+        ax.plot(best, 100 * values, lw=2, ls=line, label=label)
+    ax.axhline(100 * printed, color=COLOURS["paper"], lw=1.4)
+    ax.text(best[-1], 100 * printed + 1.5, "paper", color=COLOURS["paper"], ha="right", fontsize=9)
+    ax.set(xlabel="best number of epochs, fixed after its group's turn", ylabel="time saved (%)")
+    ax.legend(fontsize=9)
+    ax.grid(alpha=0.3)
+    return figure
+
+
+def strategies_by_iteration(
+    curves: Mapping[str, pd.DataFrame], strategies: Mapping[str, str], xlabel: Mapping[str, str] | str = "iteration"
+) -> Figure:
+    """Curves of strategies, a row a dataset, a column a quantity, with bands.
+
+    curves: quantity (the axis label) -> frame with columns dataset, strategy, at, mean, low, high;
+    strategies: name -> legend; xlabel: of all panels, or quantity -> label.
+    """
+    datasets = list(dict.fromkeys(next(iter(curves.values())).dataset))
+    size = (4.2 * len(curves) + 0.5, 2.6 * len(datasets) + 0.7)
+    figure, axes = plt.subplots(len(datasets), len(curves), figsize=size, sharex="col", squeeze=False)
+    for row, dataset in zip(axes, datasets, strict=True):
+        for ax, (quantity, frame) in zip(row, curves.items(), strict=True):
+            for name, title in strategies.items():
+                curve = frame[(frame.dataset == dataset) & (frame.strategy == name)]
+                style = STRATEGY_STYLE[name]
+                ax.fill_between(curve["at"], curve.low, curve.high, color=style["color"], alpha=0.18, lw=0)
+                ax.plot(curve["at"], curve["mean"], lw=1.7, label=title, **style)
+            ax.set_ylabel(quantity)
+            ax.grid(alpha=0.3)
+        row[0].set_title(dataset, fontsize="medium")
+    for ax, quantity in zip(axes[-1], curves, strict=True):
+        ax.set_xlabel(xlabel if isinstance(xlabel, str) else xlabel[quantity])
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
+    return figure
+
+
+def strategies_beside(table: pd.DataFrame, panels: Mapping[str, tuple[str, str]], titles: Mapping[str, str]) -> Figure:
+    """Strategies against one reference, a row each, with 95 % intervals.
+
+    table: index strategy, columns name, name_low, name_high; panels: name -> (title, unit); titles: strategy -> label.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels) + 2.6, 0.36 * len(table) + 1.3), sharey=True)
+    for ax, (name, (title, unit)) in zip(axes, panels.items(), strict=True):
+        for y, (strategy, row) in enumerate(table.iterrows()):
+            error = np.clip([[row[name] - row[f"{name}_low"]], [row[f"{name}_high"] - row[name]]], 0, None)
+            colour = STRATEGY_STYLE[strategy]["color"]
+            ax.errorbar(row[name], y, xerr=error, fmt="o", ms=6, capsize=3, lw=1.6, color=colour)
+        ax.axvline(0, color="0.4", lw=0.8)
+        ax.grid(axis="x", alpha=0.3)
+        ax.set_title(title, fontsize="medium")
+        ax.set(xlabel=unit, yticks=range(len(table)), ylim=(len(table) - 0.5, -0.5))
+        ax.set_yticklabels([titles[strategy] for strategy in table.index])
     return figure

@@ -10,6 +10,10 @@ _EMBEDDED = ("digits", "fashion_mnist_sample")
 _HIA_HERE = ("mnist", "fashion_mnist", "cifar10", "cifar100", "emnist_letters", "eurosat", "semeion", "usps")
 _HIA = ("cifar10", "cifar100", "emnist", "eurosat", "fashion_mnist", "mnist", "semeion", "stl10", "svhn", "usps")
 
+_GSOS_HERE = ("ahe", "intel_natural_scene", "rock_paper_scissors", "dog_cat", "flowers", "kuzushiji_mnist10")
+_GSOS = (*_GSOS_HERE[:-1], "kuzushiji49")
+_STRATEGIES = ("gsos", "simultaneous", "epoch schedule", "reversed order", "random groups", "middle epoch")
+
 _HIA_RECORDS = {
     "study": ("hia-smoke", "hia-quick", "hia-quick", "hia-workstation", "hia-paper"),
     "datasets": (_EMBEDDED, _EMBEDDED, None, _HIA_HERE, _HIA),  # None: those that the records have
@@ -27,9 +31,21 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_resamples": (4, 16, 16, 100, 100),  # halves of the records, for intervals
         "n_control": (300, 1000, 1000, 11_150, 11_150),  # configurations in the controls
     },
+    "04": {
+        "study": ("gsos-smoke", "gsos-quick", "gsos-quick", "gsos-workstation", "gsos-paper"),
+        "datasets": (_EMBEDDED[:1], _EMBEDDED, None, _GSOS_HERE, _GSOS),
+        "strategies": (_STRATEGIES[:3], _STRATEGIES, None, _STRATEGIES[:3], _STRATEGIES),
+        "n_rounds": (2, 2, None, 5, 5),  # GSOS 5.4 has 5
+        "n_iterations": (10, 40, None, 100, 100),  # of a round; GSOS 5.4 has 100
+        "epoch_divisor": (5, 5, 5, 5, 1),  # of GSOS T1's 10 to 100 epochs
+        "n_train": (100, 500, None, 1200, None),
+        "image_size": (None, 14, None, 64, None),
+        "n_resamples": (200, 2000, 2000, 2000, 2000),  # of rounds, for intervals
+    },
 }
 
-_TRAINED = {"n_models", "n_train", "image_size"}  # what records that are only read have already
+# what records that are only read have already
+_TRAINED = {"n_models", "n_train", "image_size", "strategies", "n_rounds", "n_iterations", "epoch_divisor"}
 
 
 def table(notebook: str) -> pd.DataFrame:
