@@ -453,3 +453,116 @@ def strategies_beside(table: pd.DataFrame, panels: Mapping[str, tuple[str, str]]
         ax.set(xlabel=unit, yticks=range(len(table)), ylim=(len(table) - 0.5, -0.5))
         ax.set_yticklabels([titles[strategy] for strategy in table.index])
     return figure
+
+
+GOOD, BAD, CHOICE = np.array(sns.color_palette("colorblind"))[[0, 3, 2]]  # l, g, and the acquisition function
+
+
+def ei_beside_acquisition(cases: Mapping[str, pd.DataFrame]) -> Figure:
+    """Expected improvement against the acquisition function, a dot each x, a panel each title.
+
+    cases: panel title -> frame with the columns gamma, acquisition, ei. Proportional means a line through the origin.
+    """
+    figure, axes = plt.subplots(1, len(cases), figsize=(4.4 * len(cases), 3.6), squeeze=False)
+    for ax, (title, frame) in zip(axes[0], cases.items(), strict=True):
+        for colour, (gamma, rows) in zip((CHOICE, BAD), frame.groupby("gamma"), strict=False):
+            ax.plot(rows.acquisition, rows.ei, ".", ms=6, mew=0, alpha=0.7, color=colour, label=f"γ = {gamma:g}")
+        ax.set_title(title, fontsize="medium")
+        ax.set(xlabel=r"acquisition $(\gamma + (1-\gamma)\,g/l)^{-1}$", xlim=(0, None), ylim=(0, None))
+        ax.grid(alpha=0.3)
+    axes[0][0].set_ylabel("expected improvement (units of y)")
+    axes[0][0].legend()
+    return figure
+
+
+def tpe_densities(
+    truth: pd.DataFrame, trials: pd.DataFrame, y_star: float, estimates: Mapping[str, pd.DataFrame]
+) -> Figure:
+    """What TPE makes of the same trials: l and g on the left, the acquisition function on the right, a row a title.
+
+    truth: columns x, loss, acquisition; trials: x, loss, good; y_star: the threshold. estimates: row title -> frame
+    with columns x, l, g, acquisition. Shaded: where the loss really lies below the threshold.
+    """
+    n_rows = 1 + len(estimates)
+    figure, axes = plt.subplots(n_rows, 2, figsize=(10, 1.55 * n_rows + 0.9), sharex=True)
+    for ax in axes.flat:
+        shaded = {"where": truth.loss <= y_star, "transform": ax.get_xaxis_transform()}
+        ax.fill_between(truth.x, 0, 1, color=CHOICE, alpha=0.15, lw=0, **shaded)
+    axes[0][0].plot(truth.x, truth.loss, color="0.3", lw=1.4)
+    axes[0][0].axhline(y_star, color="0.3", lw=0.8, ls="--")
+    axes[0][1].plot(truth.x, truth.acquisition, color=CHOICE, lw=1.6)
+    for good, label, colour in ((True, "good trials", GOOD), (False, "bad trials", BAD)):
+        rows = trials[trials.good == good]
+        axes[0][0].plot(rows.x, rows.loss, "o", ms=5, mew=0, color=colour, label=label)
+        for ax in axes[1:, 0]:
+            below = {"transform": ax.get_xaxis_transform(), "clip_on": False}
+            ax.plot(rows.x, np.full(len(rows), -0.06), "|", ms=6, color=colour, **below)
+    for row, (title, frame) in zip(axes[1:], estimates.items(), strict=True):
+        row[0].plot(frame.x, frame.l, color=GOOD, lw=1.6, label="l")
+        row[0].plot(frame.x, frame.g, color=BAD, lw=1.6, label="g")
+        row[0].set(title=title, ylim=(0, None), ylabel="density")
+        row[0].tick_params(axis="x", pad=8)
+        row[1].plot(frame.x, frame.acquisition, color=CHOICE, lw=1.6)
+    for ax in axes[:, 1]:
+        ax.set_ylim(0, 1.05 * truth.acquisition.max())
+    for ax in axes[-1]:
+        ax.set(xlabel="x", xlim=(0, 1))
+    axes[0][0].set(ylabel="loss", title="the function and its trials")
+    axes[0][1].set(title="acquisition, from the true l and g")
+    axes[0][0].legend(fontsize=8.5, loc="lower center")
+    axes[1][0].legend(fontsize=9, loc="upper center", ncols=2)
+    return figure
+
+
+def tpe_ingredients(kernels: Mapping[str, pd.DataFrame], categories: pd.DataFrame) -> Figure:
+    """What a density is made of: its kernels, a panel each title, and last a categorical hyperparameter.
+
+    kernels: panel title -> frame with x as index, one column a kernel and the column "prior", each with its weight;
+    beyond [0, 1] is outside of the domain. categories: a row each choice, a column each estimate of its share.
+    """
+    figure, axes = plt.subplots(1, len(kernels) + 1, figsize=(4.2 * (len(kernels) + 1), 3.5))
+    for ax, (title, frame) in zip(axes, kernels.items(), strict=False):
+        ax.axvspan(-0.5, 0, color="0.9", lw=0)
+        ax.axvspan(1, 1.5, color="0.9", lw=0)
+        ax.plot(frame.index, frame.drop(columns="prior"), color=GOOD, lw=0.9, alpha=0.7)
+        if frame.prior.any():
+            ax.plot(frame.index, frame.prior, color="black", lw=1.1, ls="--", label="prior")
+        ax.plot(frame.index, frame.sum(axis=1), color=GOOD, lw=2.4, label="l, their sum")
+        ax.set_title(title, fontsize="medium")
+        ax.set(xlabel="x", xlim=(frame.index.min(), frame.index.max()), ylim=(0, None))
+        ax.legend(fontsize=8.5)
+    axes[0].set_ylabel("density")
+    colours = ("0.55", GOOD, BAD)
+    categories.plot.bar(ax=axes[-1], color=colours[: categories.shape[1]], width=0.8, rot=0)
+    axes[-1].set_title("a category", fontsize="medium")
+    axes[-1].set(xlabel="", ylabel="share")
+    axes[-1].legend(fontsize=8.5)
+    return figure
+
+
+def tpe_bandwidth_sweep(parts: pd.DataFrame, bandwidths: Mapping[str, float], titles: Mapping[str, str]) -> Figure:
+    """Regret as a part of random search's, by bandwidth: Algorithm 1 as printed, and the robust estimator as a band.
+
+    parts: index problem, strategy; columns quotient, low, high. bandwidths: strategy -> h; titles: problem -> title.
+    """
+    columns = 4
+    rows = -(-len(titles) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(12, 2.6 * rows + 0.6), sharex=True, sharey=True, squeeze=False)
+    h = list(bandwidths.values())
+    for ax, (problem, title) in zip(axes.flat, titles.items(), strict=False):
+        plain, robust = parts.loc[problem].loc[list(bandwidths)], parts.loc[(problem, "robust")]
+        error = np.clip([plain.quotient - plain.low, plain.high - plain.quotient], 0, None)
+        ax.axhline(1, color="0.3", lw=1, ls="--", label="random search")
+        ax.axhspan(robust.low, robust.high, color=CHOICE, alpha=0.2, lw=0)
+        ax.axhline(robust.quotient, color=CHOICE, lw=1.6, label="TPE, robust")
+        ax.errorbar(h, plain.quotient, yerr=error, fmt="o-", ms=5, capsize=3, lw=1.4, color=BAD, label="TPE as printed")
+        ax.set_title(title, fontsize="medium")
+        ax.set(xscale="log", yscale="log")
+        ax.grid(alpha=0.3)
+    for ax in axes[-1]:
+        ax.set_xlabel("bandwidth h")
+    for ax in axes.flat[len(titles) :]:
+        ax.set_visible(False)
+    figure.supylabel("regret, in parts of random search's", fontsize="medium")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
+    return figure

@@ -50,9 +50,9 @@ def run_strategies(
     if n_iterations < 1 or not all(r >= 0 for r in rounds):
         raise ValueError(f"n_iterations must be positive and rounds 0 or more, not {n_iterations} and {list(rounds)}")
     options = {"space": space, "defaults": defaults, "groups": groups, "n_iterations": n_iterations}
-    seeds = {r: study_seed(seed, dataset.name, f"round {r}") for r in rounds}
 
     def make_plan(rows: list[dict], _: Path | None) -> Plan:
+        seeds = {r: study_seed(seed, dataset.name, f"round {r}") for r in rounds}
         done = {(row["strategy"], row["round"], row["iteration"]): row for row in rows}
         return Plan([Run(name, r, done, seed=seeds[r], **options) for r in rounds for name in strategies])
 

@@ -1,0 +1,164 @@
+"""Rounds of strategies: the same records whatever happens on the way."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gsos import datasets, evaluation, records
+from gsos.space import DEFAULTS, GROUPS, SPACES, check_config, divide_epochs
+from gsos.strategy import STRATEGIES
+from gsos.tuning import Plan, Run, run_strategies, run_strategy
+
+SPACE, START = divide_epochs(SPACES["gsos"], DEFAULTS["gsos"], 5)
+NAMES = ["gsos", "simultaneous", "epoch schedule"]
+OPTIONS = {"space": SPACE, "defaults": START, "n_iterations": 10, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits", n_train=60)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(digits, tmp_path_factory):
+    store = tmp_path_factory.mktemp("uninterrupted") / "trials.journal"
+    return run_strategies(NAMES, digits, rounds=[0, 1], store=store, workers=2, **OPTIONS)
+
+
+def assert_same(a, b):
+    pd.testing.assert_frame_equal(records.comparable(a), records.comparable(b))
+
+
+def test_records_of_two_rounds(uninterrupted):
+    runs = uninterrupted.groupby(["strategy", "round"])
+    assert (runs.size() == 10).all() and len(runs) == 6
+    assert runs.iteration.apply(list).tolist() == [list(range(10))] * 6
+    gsos = uninterrupted[uninterrupted.strategy == "gsos"]
+    assert gsos.groupby("round").group.apply(list).tolist() == [[0] * 4 + [1] * 3 + [2] * 3] * 2
+    assert uninterrupted[uninterrupted.strategy != "gsos"].group.isna().all()
+    assert set(uninterrupted.origin) == {"startup", "model"}
+    assert (uninterrupted.propose_seconds > 0).all() and (uninterrupted.train_seconds > 0).all()
+    assert (uninterrupted.epochs_trained == uninterrupted.epoch).all()
+    for row in uninterrupted.to_dict("records"):
+        check_config({name: row[name] for name in SPACE}, SPACE)
+        filters = [row.get(f"num_filters_{i}") for i in range(1, 5)]
+        assert [16] * row["num_conv_layers"] == [n for n in filters if not pd.isna(n)]
+    different = records.comparable(uninterrupted).drop(columns=["strategy", "iteration", "group"])
+    assert not different.duplicated(["round", "lr"]).all()
+
+
+def test_the_epochs_of_the_control_are_fixed_and_freed_with_those_of_gsos(uninterrupted):
+    for _, rows in uninterrupted[uninterrupted.strategy != "simultaneous"].groupby(["strategy", "round"]):
+        epochs = rows.epoch.tolist()
+        assert epochs[:4] == [2] * 4 and len(set(epochs[4:7])) > 1 and len(set(epochs[7:])) == 1
+        free = rows.iloc[4:7]
+        complete = free[free.state == "complete"]
+        assert epochs[7] == complete.loc[complete.validation_accuracy.idxmax(), "epoch"]
+
+
+def test_strategies_of_a_round_share_their_seeds(uninterrupted):
+    together, control = (
+        uninterrupted[(uninterrupted.strategy == name) & (uninterrupted.origin == "startup")] for name in NAMES[1:]
+    )
+    same = [name for name in SPACE if name != "epoch"]
+    assert together[same].reset_index(drop=True).equals(control[same].reset_index(drop=True))
+    first, second = (rows.lr.tolist() for _, rows in together.groupby("round"))
+    assert first != second
+
+
+def test_one_worker_and_what_is_committed(digits, uninterrupted, tmp_path):
+    """Some records are there already: the beginning of one round, all of another, and one that cannot be used yet."""
+    some = (
+        (uninterrupted.strategy == "gsos") & (uninterrupted["round"] == 0) & (uninterrupted.iteration < 6)
+        | (uninterrupted.strategy == "simultaneous") & (uninterrupted["round"] == 1)
+        | (uninterrupted.strategy == "epoch schedule") & (uninterrupted.iteration == 4)
+    )
+    records.export(uninterrupted[some], tmp_path / "gsos.parquet")
+    store = tmp_path / "trials.journal"
+    frame = run_strategies(NAMES, digits, rounds=[0, 1], store=store, workers=1, committed=tmp_path, **OPTIONS)
+    assert_same(frame, uninterrupted)
+    assert len(records.load(store)) == 60 - 6 - 10
+
+
+def test_one_round_of_one_strategy_is_a_part_of_the_whole(digits, uninterrupted, tmp_path, monkeypatch):
+    store = tmp_path / "trials.journal"
+    frame = run_strategy("epoch schedule", digits, round=1, store=store, workers=1, **OPTIONS)
+    whole = uninterrupted[(uninterrupted.strategy == "epoch schedule") & (uninterrupted["round"] == 1)]
+    assert_same(frame, records.concat([whole]))
+    monkeypatch.setattr(evaluation, "open_pools", None)  # would fail if it were called
+    assert_same(run_strategy("epoch schedule", digits, round=1, store=store, **OPTIONS), frame)
+
+
+def row_of(task, state="complete", accuracy=0.5):
+    return task.columns | task.config | {"state": state, "validation_accuracy": accuracy}
+
+
+def test_a_diverged_or_failed_trial_is_the_worst():
+    run = Run("gsos", 0, {}, seed=0, groups=GROUPS["gsos"], defaults=START, space=SPACE, n_iterations=10)
+    told = []
+    for i, (state, accuracy) in enumerate([("diverged", 0.9), ("complete", 0.1), ("failed", None), ("complete", 0.2)]):
+        task = run.next_task()
+        assert task.columns["iteration"] == i and run.in_flight
+        told.append(task.config)
+        run.tell(row_of(task, state, accuracy))
+    carried = run.next_task().config
+    assert [carried[name] for name in GROUPS["gsos"][0]] == [told[3][name] for name in GROUPS["gsos"][0]]
+
+
+def test_of_the_first_unfinished_round_the_least_advanced_run_is_next():
+    options = {"groups": GROUPS["gsos"], "defaults": START, "space": SPACE, "n_iterations": 10}
+    plan = Plan([Run(name, r, {}, seed=r, **options) for r in (0, 1) for name in NAMES[:2]])
+    assert plan.n_missing == 40
+    first, second, third = (plan.next_task() for _ in range(3))
+    keys = [(task.columns["strategy"], task.columns["round"]) for task in (first, second, third)]
+    assert keys == [("gsos", 0), ("simultaneous", 0), ("gsos", 1)]
+    plan.tell(row_of(second))
+    fourth = plan.next_task()
+    assert (fourth.columns["strategy"], fourth.columns["round"], fourth.columns["iteration"]) == ("simultaneous", 0, 1)
+    assert plan.n_missing == 39 and list(plan.done) == [("simultaneous", 0, 0)]
+    assert plan.next_task().columns["strategy"] == "simultaneous" and plan.next_task() is None  # all are in flight
+
+
+def test_the_training_seed_goes_with_round_and_iteration():
+    options = {"groups": GROUPS["gsos"], "defaults": START, "space": SPACE, "n_iterations": 10}
+    seeds = []
+    for seed in (0, 1):
+        run = Run("random", 0, {}, seed=seed, **options)
+        for _ in range(10):
+            task = run.next_task()
+            seeds.append(task.seed)
+            run.tell(row_of(task))
+        assert run.n_missing == 0
+    assert len(set(seeds)) == 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strategies": ["gsso"]}, f"strategy must be one of {', '.join(STRATEGIES)}, not 'gsso'"),
+        ({"n_iterations": 0}, "n_iterations must be positive and rounds 0 or more, not 0"),
+        ({"rounds": [-1]}, r"rounds 0 or more, not 10 and \[-1\]"),
+        ({"n_iterations": 2}, "2 iterations are too few for groups"),
+        ({"groups": [["lr"], ["epoch"], ["kernel"]]}, "'num_conv_layers' is in no group"),
+        ({"seed": -1}, "seed must not be negative, but is -1"),
+        ({"device": "cuda:77"}, "device 'cuda:77' is not there"),
+    ],
+)
+def test_clear_errors(digits, tmp_path, changes, message):
+    options = OPTIONS | {"strategies": ["gsos"], "rounds": [0], "store": tmp_path / "trials.journal"} | changes
+    with pytest.raises(ValueError, match=message):
+        run_strategies(dataset=digits, **options)
+
+
+def test_records_of_other_images_are_refused(digits, uninterrupted, tmp_path):
+    records.export(uninterrupted, tmp_path / "gsos.parquet")
+    other = datasets.load("digits", n_train=80)
+    with pytest.raises(ValueError, match="study 'gsos' has records of digits with n_train = 60, not 80"):
+        run_strategies(NAMES, other, rounds=[0], store=tmp_path / "x.journal", committed=tmp_path, **OPTIONS)
+
+
+def test_proposals_do_not_depend_on_what_numpy_drew_before(uninterrupted, digits, tmp_path):
+    np.random.seed(1)
+    frame = run_strategy("gsos", digits, round=0, store=tmp_path / "trials.journal", workers=1, **OPTIONS)
+    whole = uninterrupted[(uninterrupted.strategy == "gsos") & (uninterrupted["round"] == 0)]
+    assert_same(frame, records.concat([whole]))
