@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from gsos.paths import DATA, ROOT
@@ -79,6 +78,8 @@ def read_npz(path: Path) -> Source:
 
 
 def _digits() -> Source:
+    from sklearn.datasets import load_digits  # a second of imports that no worker process needs
+
     digits = load_digits()
     images = np.rint(digits.images[..., None] * (255 / 16)).astype(np.uint8)  # they come as 0..16
     return Source(images, digits.target.astype(np.int64), None, None, tuple(str(i) for i in range(10)))

@@ -244,9 +244,10 @@ def test_one_of_two_ray_nodes_dies(digits, uninterrupted, tmp_path, monkeypatch)
     from ray.cluster_utils import Cluster
 
     store = tmp_path / "trials.journal"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, "include_dashboard": False})
+    plain = {"num_cpus": 1, "num_gpus": 1, "include_log_monitor": False}
+    cluster = Cluster(initialize_head=True, head_node_args=plain | {"include_dashboard": False, "no_monitor": True})
     try:
-        node = cluster.add_node(num_cpus=1, num_gpus=1)  # GPUs in name: what is tested is their sharing out
+        node = cluster.add_node(**plain)  # GPUs in name: what is tested is their sharing out
         cluster.wait_for_nodes()
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
         removed = threading.Event()

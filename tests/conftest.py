@@ -1,0 +1,7 @@
+"""Several processes run the tests, each a file at a time: the files that take longest come first, not at the end."""
+
+LONGEST = ("test_notebooks.py", "test_collect.py", "test_project.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
