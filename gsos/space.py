@@ -216,31 +216,30 @@ def to_unit(config: Mapping[str, object], space: Space) -> NDArray[np.float64]:
 
 def _bounds(distribution: BaseDistribution) -> tuple[float, float, bool]:
     """(low, high, log) of the interval whose uniform distribution, rounded, is the distribution."""
-    match distribution:
-        case FloatDistribution(low=low, high=high, log=log):
-            return low, high, log
-        case IntDistribution(low=low, high=high, step=step, log=log):
-            return low - step / 2, high + step / 2, log
-        case CategoricalDistribution(choices=choices):
-            return -0.5, len(choices) - 0.5, False
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        half = (distribution.step or 0) / 2
+        return distribution.low - half, distribution.high + half, distribution.log
+    if isinstance(distribution, CategoricalDistribution):
+        return -0.5, len(distribution.choices) - 0.5, False
     raise TypeError(f"distribution must be one of Optuna's, not {distribution!r}")
 
 
 def _value(distribution: BaseDistribution, position: float) -> object:
     low, high, log = _bounds(distribution)
     x = low * (high / low) ** position if log else low + (high - low) * position
-    match distribution:
-        case FloatDistribution():
-            return float(min(max(x, low), high))
-        case IntDistribution(low=low, high=high, step=step):
-            return min(max(low + step * floor((x - low) / step + 0.5), low), high)
-    return distribution.choices[min(int(x + 0.5), len(distribution.choices) - 1)]
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[min(int(x + 0.5), len(distribution.choices) - 1)]
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if step:
+        x = low + step * floor((x - low) / step + 0.5)
+    return type(low)(min(max(x, low), high))
 
 
 def _position(distribution: BaseDistribution, value: object) -> float:
     low, high, log = _bounds(distribution)
-    is_number = isinstance(distribution, FloatDistribution | IntDistribution)
-    x = value if is_number else distribution.choices.index(value)
+    if low == high:
+        return 0.5
+    x = distribution.choices.index(value) if isinstance(distribution, CategoricalDistribution) else value
     return float(np.log(x / low) / np.log(high / low) if log else (x - low) / (high - low))
 
 
@@ -251,10 +250,12 @@ def grid(distribution: BaseDistribution) -> tuple[NDArray[np.float64], NDArray[n
         case CategoricalDistribution(choices=choices):
             k = len(choices)
             return (np.arange(k) + 0.5) / k, np.arange(1, k) / k
-        case IntDistribution(low=low, high=high, step=step) if (high - low) // step < 1000:
-            values = range(low, high + 1, step)
-            centres = [_position(distribution, value) for value in values]
-            return np.array(centres), np.array([_position(distribution, value + step / 2) for value in values[:-1]])
+        case IntDistribution() | FloatDistribution() if step := distribution.step:
+            k = round((distribution.high - distribution.low) / step) + 1
+            if k <= 1000:
+                values = [distribution.low + i * step for i in range(k)]
+                bounds = [_position(distribution, value + step / 2) for value in values[:-1]]
+                return np.array([_position(distribution, value) for value in values]), np.array(bounds)
     return None
 
 

@@ -31,14 +31,16 @@ class RandomSearch:
     """Every configuration drawn from the space alone."""
 
     def __init__(self, space: Space, defaults: Mapping[str, object], *, seed: int):
-        self._space, self._fixed, self._seed, self._i = space, dict(defaults), seed, 0
+        self._space, self._fixed, self._seed = space, _without(defaults, space), seed
+        self._n_asked = self._n_told = 0
 
     def ask(self) -> Proposal:
-        rng = np.random.default_rng([self._seed, self._i])
-        return Proposal(self._fixed | sample(self._space, rng), "random")
+        i = max(self._n_asked, self._n_told)
+        self._n_asked = i + 1
+        return Proposal(self._fixed | sample(self._space, np.random.default_rng([self._seed, i])), "random")
 
     def tell(self, config: Mapping[str, object], loss: float) -> None:
-        self._i += 1
+        self._n_told += 1
 
 
 class Simultaneous:
@@ -46,7 +48,7 @@ class Simultaneous:
 
     def __init__(self, space: Space, n_iterations: int, defaults: Mapping[str, object], *, seed: int):
         self._tpe = TPE(space, n_startup=startups(n_iterations, 0), seed=seed)
-        self._fixed = dict(defaults)
+        self._fixed = _without(defaults, space)
 
     def ask(self) -> Proposal:
         proposal = self._tpe.ask()
@@ -98,7 +100,7 @@ class GSOS:
 
     def ask(self) -> Proposal:
         """Raises ValueError when the iterations of all groups are done."""
-        if self._tpe.n_told == self.iterations[self._group]:
+        if self._tpe.n_told >= self.iterations[self._group]:
             raise ValueError(f"all {sum(self.iterations)} iterations of the groups are done")
         proposal = self._tpe.ask()
         return Proposal(self.current | proposal, proposal.origin, self._group)
@@ -120,6 +122,9 @@ class EpochSchedule:
 
     Until its group's turn it has its default, then it is tuned with all others, then it keeps the best value of its
     turn. While it is fixed, a trial says nothing about it: TPE is told the trial without it.
+
+    Raises ValueError for groups and iterations as `GSOS` does, for a name in no group, and for a default of it that is
+    missing or outside of the space.
     """
 
     def __init__(
@@ -133,10 +138,13 @@ class EpochSchedule:
         name: str = "epoch",
     ):
         check_groups(space, groups, iterations)
+        if name not in space:
+            raise ValueError(f"name must be a hyperparameter of the space, {list(space)}, not {name!r}")
+        check_config(_part(defaults, [name]), {name: space[name]})
         turn = next(i for i, group in enumerate(groups) if name in group)
         self._free = range(sum(iterations[:turn]), sum(iterations[: turn + 1]))
         self._tpe = TPE(space, n_startup=startups(sum(iterations), 0), seed=seed)
-        self._name, self._fixed = name, dict(defaults)
+        self._name, self._fixed = name, _without(defaults, space) | {name: defaults[name]}
         self._best_loss = np.inf
 
     def ask(self) -> Proposal:
@@ -192,7 +200,7 @@ def split_iterations(n_iterations: int, shares: Sequence[int] = SHARES) -> list[
 def shuffled_groups(groups: Sequence[Sequence[str]], seed: int) -> list[list[str]]:
     """Random groups of the same sizes: a control that knows nothing of importance."""
     names = [name for group in groups for name in group]
-    shuffled = iter(np.random.default_rng([seed, len(names)]).permutation(names).tolist())
+    shuffled = iter(np.random.default_rng([seed, 0, len(names)]).permutation(names).tolist())
     return [[next(shuffled) for _ in group] for group in groups]
 
 
@@ -242,3 +250,7 @@ STRATEGIES = {
 
 def _part(config: Mapping[str, object], names: Sequence[str] | Space) -> Config:
     return {name: config[name] for name in names if name in config}
+
+
+def _without(config: Mapping[str, object], names: Space) -> Config:
+    return {name: value for name, value in config.items() if name not in names}

@@ -67,12 +67,14 @@ class TPE:
             raise ValueError(f"quantile must lie between 0 and 1, not {quantile}")
         if n_startup < 1 or n_candidates < 1:
             raise ValueError(f"n_startup and n_candidates must be positive, not {n_startup} and {n_candidates}")
+        self._seed = list(seed) if isinstance(seed, Sequence) else [seed]
+        if min(self._seed) < 0:
+            raise ValueError(f"seed must not be negative, but is {seed}")
         self.space = dict(space)
         self.n_told = 0
         self._n_startup, self._quantile, self._n_candidates = n_startup, quantile, n_candidates
         self._bandwidth = bandwidth
         self._first = first
-        self._seed = list(seed) if isinstance(seed, Sequence) else [seed]
         self._grids = [(row, *levels) for row, d in enumerate(space.values()) if (levels := grid(d)) is not None]
         self._choices = {row: len(d.choices) for row, d in enumerate(space.values()) if not is_ordered(d)}
         self._trials = np.empty((len(space), 0))  # positions in the unit cube, a column a trial, as they were told
@@ -114,7 +116,11 @@ class TPE:
         n = self.n_told
         if n == len(self._losses):
             self._make_room()
-        self._trials[:, n] = to_unit(config, self.space)
+        position = to_unit(config, self.space)
+        if self._bandwidth and np.isnan(position).any():
+            missing = [name for name in self.space if name not in config]
+            raise ValueError(f"estimator 'plain' needs all hyperparameters; the configuration lacks {missing}")
+        self._trials[:, n] = position
         rank = self._losses[:n].searchsorted(loss, "right")
         for array, value in ((self._losses, loss), (self._order, n)):
             array[rank + 1 : n + 1] = array[rank:n]
@@ -206,7 +212,7 @@ def bandwidths(points: NDArray[np.float64]) -> NDArray[np.float64]:
     points: (d, n) in [0, 1]. A point at either end has one neighbour; a single one, or one that is NaN, has none.
     """
     d, n = points.shape
-    order = points.argsort(axis=1) + n * np.arange(d)[:, None]
+    order = points.argsort(axis=1, kind="stable") + n * np.arange(d)[:, None]
     ordered = points.ravel()[order]
     gap = np.zeros((d, n + 1))
     np.subtract(ordered[:, 1:], ordered[:, :-1], out=gap[:, 1:-1])
@@ -232,14 +238,16 @@ def draw(density: Parzen, m: int, rng: np.random.Generator) -> NDArray[np.float6
 def log_density(density: Parzen, x: NDArray[np.float64]) -> NDArray[np.float64]:
     """(d, m) logarithms of the densities at x (d, m); a category is where `space.grid` has it.
 
-    The d m n kernels, most of the work of a proposal, are computed in single precision.
+    The d m n kernels, most of the work of a proposal, are computed in single precision, unless there is no prior:
+    their tails count then.
     """
     points, width, _, kept, weight, prior, choices = density
-    z = x.astype(np.float32)[:, :, None] - points.astype(np.float32)[:, None, :]
-    z *= (sqrt(0.5) / width).astype(np.float32)[:, None, :]
+    dtype = np.float32 if prior else np.float64
+    z = x.astype(dtype)[:, :, None] - points.astype(dtype)[:, None, :]
+    z *= (sqrt(0.5) / width).astype(dtype)[:, None, :]
     z *= z
     kernel = np.exp(np.negative(z, out=z), out=z)
-    height = (weight / (_SQRT_2PI * width * kept)).astype(np.float32)
+    height = (weight / (_SQRT_2PI * width * kept)).astype(dtype)
     for row, k in choices.items():
         kernel[row] = np.where(width[row] < _UNIFORM, k * (x[row][:, None] == points[row]), 1)
         height[row] = weight

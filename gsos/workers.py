@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Queue
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _LOOK_AFTER_WORKERS = 1.0  # seconds between two looks at whether the local processes are alive
+_PATIENCE = 20.0  # seconds for a pool to end
 
 
 def on_ray() -> bool:
@@ -51,7 +53,11 @@ def open_pools(n: int, initializer: Callable, initargs: tuple) -> Iterator[Pools
         yield Pools(pools, [] if on_ray() else [p for p in multiprocessing.active_children() if p not in before])
     finally:
         for pool in pools:
-            pool.terminate()
+            # Where a worker was killed while it waited for work, CPython's terminate waits for ever for the lock that
+            # it held. What is left then ends with this process.
+            thread = threading.Thread(target=pool.terminate, daemon=True)
+            thread.start()
+            thread.join(_PATIENCE)
 
 
 def _local_pool(initializer: Callable, initargs: tuple):

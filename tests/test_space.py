@@ -18,6 +18,7 @@ from gsos.space import (
     decode,
     encode,
     from_unit,
+    grid,
     is_active,
     is_ordered,
     sample,
@@ -363,3 +364,88 @@ def test_checking_names_what_is_unknown_or_missing():
     with pytest.raises(ValueError, match="lacks 'num_filters_2'"):
         check_config(without, SPACES["hia"])
     assert check_config(without | {"num_conv_layers": 1}, SPACES["hia"]) is None
+
+
+def test_checking_a_part_of_a_configuration():
+    space = SPACES["hia"]
+    assert check_config({}, space, partial=True) is check_config({"lr": 1e-3, "stride": 2}, space, partial=True) is None
+    for wrong, message in (({"lr": 1.0}, "lr = 1.0 is outside of"), ({"depth": 1}, "unknown hyperparameter 'depth'")):
+        with pytest.raises(ValueError, match=message):
+            check_config(wrong, space, partial=True)
+    with pytest.raises(ValueError, match="lacks 'num_conv_layers'"):
+        check_config({"lr": 1e-3}, space)
+
+
+LEVELLED = {
+    **{f"{space} {name}": SPACES[space][name] for space, name in DIMENSIONS},
+    "step": IntDistribution(1, 13, step=4),
+    "long step": IntDistribution(-7, 20, step=9),
+    "one": IntDistribution(5, 5),
+    "thousand": IntDistribution(1, 1000),
+}
+LEVELLED = {key: d for key, d in LEVELLED.items() if not isinstance(d, FloatDistribution)}
+
+
+@pytest.mark.parametrize(
+    ("d", "centres", "edges"),
+    [
+        (CategoricalDistribution(["a", "b", "c", "d"]), [0.125, 0.375, 0.625, 0.875], [0.25, 0.5, 0.75]),
+        (IntDistribution(1, 7, step=3), [1 / 6, 3 / 6, 5 / 6], [1 / 3, 2 / 3]),
+        # log(1/.5), log(2/.5), log(3/.5) and log(1.5/.5), log(2.5/.5), each of log(3.5/.5)
+        (IntDistribution(1, 3, log=True), [0.356207, 0.712414, 0.920782], [0.564575, 0.827087]),
+        (IntDistribution(5, 5), [0.5], []),
+    ],
+)
+def test_a_grid_by_hand(d, centres, edges):
+    for ours, by_hand in zip(grid(d), (centres, edges), strict=True):
+        np.testing.assert_allclose(ours, by_hand, rtol=1e-5)
+
+
+@pytest.mark.parametrize("key", LEVELLED)
+def test_a_grid_is_where_the_levels_are(key):
+    d = LEVELLED[key]
+    centres, edges = grid(d)
+    assert (len(centres), len(edges)) == (len(values(d)), len(values(d)) - 1)
+    assert centres.tolist() == [
+        to_unit({"x": value}, {"x": d})[0] for value in values(d)
+    ]  # equal: categories are counted
+    assert (centres[:-1] < edges).all() and (edges < centres[1:]).all()
+
+
+@given(key=st.sampled_from(list(LEVELLED)), seed=SEEDS)
+@settings(max_examples=120, deadline=None)
+def test_positions_between_the_bounds_of_a_grid_are_its_levels(key, seed):
+    d = LEVELLED[key]
+    centres, edges = grid(d)
+    ends = [0.0, *edges, 1.0]
+    near = [end + shift for end in ends for shift in (-1e-9, 1e-9) if 0 <= end + shift <= 1]
+    for position in [*np.random.default_rng(seed).random(50).tolist(), *near[:200], 0.0, 1.0]:
+        level = next(i for i, end in enumerate(ends[1:], 1) if position < end or i == len(centres)) - 1
+        assert (
+            from_unit({"x": position}, {"x": d})
+            == {"x": values(d)[level]}
+            == from_unit({"x": centres[level]}, {"x": d})
+        )
+
+
+def test_what_is_continuous_or_has_more_than_a_thousand_levels_has_no_grid():
+    assert grid(FloatDistribution(0, 1)) is grid(SPACES["hia"]["lr"]) is None
+    assert grid(IntDistribution(0, 1000)) is grid(IntDistribution(0, 10_000, step=10)) is None
+    assert len(grid(IntDistribution(0, 9_990, step=10))[0]) == len(grid(IntDistribution(1, 1000))[0]) == 1000
+
+
+@pytest.mark.parametrize("step", [0.1, 0.25])
+def test_floats_with_a_step_lie_on_it(step):
+    space = {"x": FloatDistribution(0.0, 1.0, step=step), "only": FloatDistribution(2.0, 2.0)}
+    rng = np.random.default_rng(0)
+    configs = [sample(space, rng) for _ in range(400)]
+    for config in configs:
+        check_config(config, space)
+        position = to_unit(config, space)
+        assert from_unit(dict(zip(space, position, strict=True)), space) == config
+    values, counts = np.unique([config["x"] for config in configs], return_counts=True)
+    np.testing.assert_allclose(values, np.arange(0, 1.01, step))
+    assert stats.chisquare(counts).pvalue > 0.001  # each level alike
+    centres, edges = grid(space["x"])
+    np.testing.assert_allclose(centres, (values / step + 0.5) / len(values))
+    np.testing.assert_allclose(edges, np.arange(1, len(values)) / len(values))
