@@ -29,9 +29,7 @@ class Column(NamedTuple):
 
 COLUMNS: list[Column] = [
     Column("study", "string", "", "what was run and at which sizes, such as hia-quick", "key"),
-    Column(
-        "strategy", "string", "", "what chose the configurations: random, bohb, or one of `STRATEGIES`", "key"
-    ),
+    Column("strategy", "string", "", "what chose the configurations: random, bohb, or one of `STRATEGIES`", "key"),
     Column("dataset", "string", "", "name in `datasets`", "key"),
     Column("seed", "Int64", "", "seed of the study", "key"),
     Column("round", "Int64", "", "repetition of the study, from 0", "key"),

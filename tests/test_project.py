@@ -77,18 +77,23 @@ def test_readme_shows_the_two_commands_and_files_that_exist():
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
-def test_the_readmes_python_runs_as_a_script(tmp_path):
-    importance, code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    (tmp_path / "importance.py").write_text(importance + "print(weights.argmin(), len(pairs), anova.r2 > 0.8)")
-    done = subprocess.run([sys.executable, "importance.py"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.split()[-3:] == ["2", "3", "True"], done.stdout + done.stderr[-2000:]
-    code = (
-        code.replace('load("digits")', 'load("digits", n_train=100)')
-        + "\n    print(len(frame), record.state, len(rung))"
-    )
-    (tmp_path / "own.py").write_text(code)
-    done = subprocess.run([sys.executable, "own.py"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.split() == ["100", "complete", "1"], done.stderr[-2000:]
+README_CODE = {  # what each Python block of the README is, with what is asked of it at its end
+    "importance": ("print(weights.argmin(), len(pairs), anova.r2 > 0.8)", ["2", "3", "True"]),
+    "tpe_and_gsos": ("print(abs(gsos.current['lr'] - 0.01) < 0.01, config.group, len(tpe.ask()))", ["True", "2", "10"]),
+    "optuna_sampler": ("print(study.best_value > 0.85, len(study.trials))", ["True", "30"]),
+    "optuna_importance": ("print(max(weights, key=weights.get), len(study.trials))", ["x", "90"]),
+    "training": ("    print(len(frame), record.state, len(rung))", ["100", "complete", "1"]),
+}
+
+
+@pytest.mark.parametrize("name", README_CODE)
+def test_the_readmes_python_runs_as_a_script(name, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    code = dict(zip(README_CODE, blocks, strict=True))[name].replace('load("digits")', 'load("digits", n_train=100)')
+    (tmp_path / f"{name}.py").write_text(f"{code}\n{README_CODE[name][0]}\n")
+    done = subprocess.run([sys.executable, f"{name}.py"], cwd=tmp_path, capture_output=True, text=True)
+    said = README_CODE[name][1]
+    assert done.stdout.split()[-len(said) :] == said, done.stdout + done.stderr[-2000:]
 
 
 def test_committed_quick_records_are_whole():
