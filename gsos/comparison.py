@@ -161,6 +161,19 @@ _REDUCTIONS = {"time_reduction": "seconds", "time_to_optimum_reduction": "second
 _CHANGES = {"val_change": "validation_accuracy", "test_change": "test_accuracy"}
 
 
+def describe_changes(row: pd.Series) -> dict[str, str]:
+    """A row of `table_4` in words: the change of each quantity with its 95 % interval, times and work in per cent of
+    the reference's (a reduction is a negative change), accuracies in percentage points."""
+    said = {}
+    for name in _REDUCTIONS:
+        value, high, low = (-100 * row[f"{name}{end}"] for end in _ENDS)
+        said[name] = f"{value:+.0f} % ({low:+.0f} to {high:+.0f})"
+    for name in _CHANGES:
+        value, low, high = (100 * row[f"{name}{end}"] for end in _ENDS)
+        said[name] = f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return said
+
+
 class Comparison(NamedTuple):
     """GSOS T3 and T4 of trial records."""
 

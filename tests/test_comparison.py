@@ -65,6 +65,8 @@ def test_means_differences_and_intervals_by_hand(frame):
     assert row.time_reduction == row.time_reduction_low == row.time_reduction_high == pytest.approx(1 - 12 / 22)
     # differences of the two rounds: 0.1 and 0.3; means of two drawn with replacement: 0.1, 0.2, 0.3 as 1 : 2 : 1
     assert (row.val_change, row.val_change_low, row.val_change_high) == pytest.approx((0.2, 0.1, 0.3))
+    said = comparison.describe_changes(row)
+    assert said["time_reduction"] == "-45 % (-45 to -45)" and said["val_change"] == "+20.0 points (+10.0 to +30.0)"
     assert row.no_loss and (table.loc["all", ["val_change", "test_change"]] == row[["val_change", "test_change"]]).all()
 
 
