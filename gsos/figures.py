@@ -503,14 +503,15 @@ def tpe_densities(
         row[0].set(title=title, ylim=(0, None), ylabel="density")
         row[0].tick_params(axis="x", pad=8)
         row[1].plot(frame.x, frame.acquisition, color=CHOICE, lw=1.6)
+        row[1].set_ylabel("acquisition")
     for ax in axes[:, 1]:
-        ax.set_ylim(0, 1.05 * truth.acquisition.max())
+        ax.set_ylim(0, 1.05 * max(frame.acquisition.max() for frame in (truth, *estimates.values())))
     for ax in axes[-1]:
         ax.set(xlabel="x", xlim=(0, 1))
     axes[0][0].set(ylabel="loss", title="the function and its trials")
-    axes[0][1].set(title="acquisition, from the true l and g")
+    axes[0][1].set(ylabel="acquisition", title="the truth")
     axes[0][0].legend(fontsize=8.5, loc="lower center")
-    axes[1][0].legend(fontsize=9, loc="upper center", ncols=2)
+    axes[1][0].legend(fontsize=9, loc="upper right", bbox_to_anchor=(0.87, 1.1), ncols=2)
     return figure
 
 
@@ -534,7 +535,7 @@ def tpe_ingredients(kernels: Mapping[str, pd.DataFrame], categories: pd.DataFram
     axes[0].set_ylabel("density")
     colours = ("0.55", GOOD, BAD)
     categories.plot.bar(ax=axes[-1], color=colours[: categories.shape[1]], width=0.8, rot=0)
-    axes[-1].set_title("a category", fontsize="medium")
+    axes[-1].set_title("a category: shares in l", fontsize="medium")
     axes[-1].set(xlabel="", ylabel="share")
     axes[-1].legend(fontsize=8.5)
     return figure
@@ -565,4 +566,55 @@ def tpe_bandwidth_sweep(parts: pd.DataFrame, bandwidths: Mapping[str, float], ti
         ax.set_visible(False)
     figure.supylabel("regret, in parts of random search's", fontsize="medium")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
+    return figure
+
+
+_PEER_STYLE = {
+    name: {"color": sns.color_palette("colorblind")[hue], "ls": line, "marker": marker, "ms": 6, "lw": 1.6}
+    for name, hue, line, marker in (
+        ("gsos", 0, "-", "o"),
+        ("gsos plain", 0, "--", "s"),
+        ("hyperopt", 2, "-", "^"),
+        ("optuna", 4, "-", "v"),
+        ("optuna independent", 4, "--", "P"),
+    )
+}
+
+
+def gsos_table_5(
+    seconds: Mapping[str, pd.DataFrame], paper: Mapping[str, pd.Series], titles: Mapping[str, str]
+) -> Figure:
+    """GSOS T5: seconds of a run against the number of hyperparameters, a panel a title, the last on a log scale.
+
+    seconds: title -> columns peer, d, median, low, high; the last has every peer. paper: title -> seconds by d;
+    titles: peer -> legend.
+    """
+    figure, axes = plt.subplots(1, len(seconds), figsize=(4.9 * len(seconds) + 1.6, 3.9), sharex=True)
+    for ax, (title, frame) in zip(axes, seconds.items(), strict=True):
+        for name, rows in frame.groupby("peer", sort=False):
+            error = [rows["median"] - rows.low, rows.high - rows["median"]]
+            ax.errorbar(rows.d, rows["median"], yerr=error, capsize=3, label=titles[name], **_PEER_STYLE[name])
+        diamonds = {"ms": 6, "mfc": "none", "mew": 1.6, "color": COLOURS["bohb"], "label": "paper"}
+        ax.plot(paper[title].index, paper[title], "D", **diamonds)
+        ax.set_title(title, fontsize="medium")
+        ax.set(xlabel="number of hyperparameters d", xticks=paper[title].index)
+        ax.grid(alpha=0.3)
+    axes[0].set(ylabel="seconds a run", ylim=(0, None))
+    axes[-1].set_yscale("log")
+    axes[-1].yaxis.set_major_formatter("{x:g}")
+    axes[-1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+    return figure
+
+
+def tpe_growth(milliseconds: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """How long a proposal takes after so many trials, both on log scales; one row each number, one column a peer."""
+    figure, ax = plt.subplots(figsize=(7.6, 3.6))
+    for name, column in milliseconds.items():
+        ax.plot(column.index, column, label=titles[name], **_PEER_STYLE[name])
+    ax.set(xscale="log", yscale="log", xlabel="trials before the proposal", ylabel="milliseconds a proposal")
+    ax.set_xticks(milliseconds.index, milliseconds.index)
+    ax.minorticks_off()
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
     return figure

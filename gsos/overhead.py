@@ -20,33 +20,41 @@ from gsos.strategy import N_STARTUP
 from gsos.tpe import TPE
 
 HIGH = 1e6  # Eq 10
-BANDWIDTH = 0.1  # of the plain estimator; the paper gives none, and the time does not depend on it
+DELAY = 0.01  # seconds that an evaluation pauses in appendix A
+BANDWIDTH = 0.1  # of the plain estimator; the paper gives none
 
 Objective = Callable[[dict], float]
 
 
 class Seconds(NamedTuple):
-    """Of each trial; Eq 8: their sum is the time of an iteration."""
+    """Of each trial; their sum is T_iter (Eq 8)."""
 
-    tpe: NDArray[np.float64]  # (n,) to propose, and to take up the loss before; the last one's also its own
+    tpe: NDArray[np.float64]  # (n,) to propose, after taking up the loss before; the last one's own loss as well
     evaluation: NDArray[np.float64]  # (n,)
 
 
-def _gsos(objective: Objective, d: int, n: int, seed: int, n_startup: int, **options: object) -> None:
+class Peer(NamedTuple):
+    """Whose TPE."""
+
+    title: str
+    minimise: Callable[..., None]  # (objective, d, n_trials, seed, n_startup): a loop of trials
+
+
+def _gsos(objective: Objective, d: int, n_trials: int, seed: int, n_startup: int, **options: object) -> None:
     tpe = TPE(_space(d), n_startup=n_startup, seed=seed, **options)
-    for _ in range(n):
+    for _ in range(n_trials):
         config = tpe.ask()
         tpe.tell(config, objective(config))
 
 
-def _hyperopt(objective: Objective, d: int, n: int, seed: int, n_startup: int) -> None:
-    from hyperopt import fmin, hp, tpe  # takes a second, and only those who compare need it
+def _hyperopt(objective: Objective, d: int, n_trials: int, seed: int, n_startup: int) -> None:
+    from hyperopt import fmin, hp, tpe  # slow to import, and only those who compare need it
 
     fmin(
         objective,
         {name: hp.uniform(name, 0, HIGH) for name in _space(d)},
         algo=partial(tpe.suggest, n_startup_jobs=n_startup),
-        max_evals=n,
+        max_evals=n_trials,
         rstate=np.random.default_rng(seed),
         return_argmin=False,
         show_progressbar=False,
@@ -54,11 +62,11 @@ def _hyperopt(objective: Objective, d: int, n: int, seed: int, n_startup: int) -
     )
 
 
-def _optuna(objective: Objective, d: int, n: int, seed: int, n_startup: int, **options: object) -> None:
+def _optuna(objective: Objective, d: int, n_trials: int, seed: int, n_startup: int, **options: object) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # not that a study was made in memory
     space = _space(d)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(n_startup_trials=n_startup, seed=seed, **options))
-    for _ in range(n):
+    for _ in range(n_trials):
         trial = study.ask(space)
         study.tell(trial, objective(trial.params))
 
@@ -67,23 +75,24 @@ def _space(d: int) -> dict[str, FloatDistribution]:
     return {f"x{i}": FloatDistribution(0, HIGH) for i in range(1, d + 1)}
 
 
-# name -> minimise(objective, d, n, seed, n_startup), a loop of n trials
-PEERS: dict[str, Callable[..., None]] = {
-    "gsos": _gsos,
-    "gsos plain": partial(_gsos, estimator="plain", bandwidth=BANDWIDTH),
-    "hyperopt": _hyperopt,
-    "optuna": _optuna,  # the default is multivariate
-    "optuna independent": partial(_optuna, multivariate=False),
+PEERS = {
+    "gsos": Peer("gsos", _gsos),
+    "gsos plain": Peer("gsos (plain)", partial(_gsos, estimator="plain", bandwidth=BANDWIDTH)),
+    "hyperopt": Peer("Hyperopt", _hyperopt),
+    "optuna": Peer("Optuna", _optuna),  # its default is multivariate
+    "optuna independent": Peer("Optuna (independent)", partial(_optuna, multivariate=False)),
 }
 
 
 def time_trials(
     peer: str, d: int, n_trials: int, *, seed: int, delay: float = 0.0, n_startup: int = N_STARTUP
 ) -> Seconds:
-    """Run a peer's own loop once and tell the seconds of each trial. Other than n_startup, all settings are its own.
+    """The seconds of each trial of one run by a key of PEERS.
 
-    delay: seconds that an evaluation pauses. The peer's set-up counts to the first trial; its import and first use
-    do not count. Raises ValueError for an unknown peer, and for a d or a number of trials that is not positive.
+    delay: seconds that an evaluation pauses; n_startup: random trials first. All other settings are the peer's own.
+    What it sets up counts in the first trial, its import and first use nowhere.
+
+    Raises ValueError for an unknown peer, and for a d or a number of trials that is not positive.
     """
     if peer not in PEERS:
         raise ValueError(f"peer must be one of {', '.join(PEERS)}, not {peer!r}")
@@ -102,7 +111,7 @@ def time_trials(
         return loss
 
     start = perf_counter()
-    PEERS[peer](evaluate, d, n_trials, seed, n_startup)
+    PEERS[peer].minimise(evaluate, d, n_trials, seed, n_startup)
     stop = perf_counter()
     seconds = np.array(begun) - [start, *ended[:-1]]
     seconds[-1] += stop - ended[-1]
@@ -111,8 +120,8 @@ def time_trials(
 
 @cache
 def _warm_up(peer: str) -> None:
-    """The first use imports, compiles and fills caches; some of its trials are guided by a model."""
-    PEERS[peer](lambda config: 0.0, 2, 20, 0, 10)
+    """The first use imports and fills caches; half of its trials are guided by a model."""
+    PEERS[peer].minimise(lambda config: 0.0, 2, 20, 0, 10)
 
 
 def time_runs(
@@ -137,16 +146,16 @@ def time_runs(
 
 
 def time_growth(
-    peers: Sequence[str], d: int, n_told: Sequence[int], *, n_proposals: int = 10, seed: int
+    peers: Sequence[str], d: int, n_told: Sequence[int], *, n_proposals: int = 5, seed: int
 ) -> pd.DataFrame:
     """Median seconds of a proposal after so many trials: one row each n_told, one column a peer.
 
-    The trials before it are random: what a proposal costs depends on how many there are, not on where they lie.
+    The trials before it are random, to save time: what a proposal costs depends on how many there are, not on where
+    they lie.
     """
-    table = {
-        peer: [
-            np.median(time_trials(peer, d, n + n_proposals, seed=seed, n_startup=n).tpe[n:-1]) for n in n_told
-        ]
-        for peer in peers
-    }
+
+    def after(peer: str, n: int) -> float:
+        return float(np.median(time_trials(peer, d, n + n_proposals, seed=seed, n_startup=n).tpe[n:]))
+
+    table = {peer: [after(peer, n) for n in n_told] for peer in peers}
     return pd.DataFrame(table, index=pd.Index(n_told, name="trials"))

@@ -31,6 +31,7 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_resamples": (4, 16, 16, 100, 100),  # halves of the records, for intervals
         "n_control": (300, 1000, 1000, 11_150, 11_150),  # configurations in the controls
     },
+    "03": {"n_seeds": (2, 20, 12, 50, 200)},  # runs of each strategy on each function
     "04": {
         "study": ("gsos-smoke", "gsos-quick", "gsos-quick", "gsos-workstation", "gsos-paper"),
         "datasets": (_EMBEDDED[:1], _EMBEDDED, None, _GSOS_HERE, _GSOS),
@@ -41,6 +42,12 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_train": (100, 500, None, 1200, None),
         "image_size": (None, 14, None, 64, None),
         "n_resamples": (200, 2000, 2000, 2000, 2000),  # of rounds, for intervals
+    },
+    "05": {
+        "n_trials": (20, 100, 100, 100, 100),  # of a run; GSOS A has 100
+        "dimensions": ((1, 12), (1, 4, 8, 12), (1, 6, 12), tuple(range(1, 13)), tuple(range(1, 13))),  # of the peers
+        "n_repeats": (2, 3, 2, 10, 10),
+        "n_told": ((20, 40), (30, 100, 300, 1000), (30, 100, 300, 1000), (30, 100, 300, 1000), (30, 100, 300, 1000)),
     },
 }
 
@@ -72,4 +79,4 @@ def sizes(notebook: str, profile: str, **overrides: object) -> Mapping[str, obje
 
 
 def _show(value: object) -> str:
-    return "–" if value is None else ", ".join(value) if isinstance(value, tuple) else str(value)
+    return "–" if value is None else ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -216,11 +216,11 @@ def to_unit(config: Mapping[str, object], space: Space) -> NDArray[np.float64]:
 
 def _bounds(distribution: BaseDistribution) -> tuple[float, float, bool]:
     """(low, high, log) of the interval whose uniform distribution, rounded, is the distribution."""
-    if isinstance(distribution, FloatDistribution | IntDistribution):
-        half = (distribution.step or 0) / 2
-        return distribution.low - half, distribution.high + half, distribution.log
     if isinstance(distribution, CategoricalDistribution):
         return -0.5, len(distribution.choices) - 0.5, False
+    if isinstance(distribution, (FloatDistribution, IntDistribution)):
+        half = (distribution.step or 0) / 2
+        return distribution.low - half, distribution.high + half, distribution.log
     raise TypeError(f"distribution must be one of Optuna's, not {distribution!r}")
 
 

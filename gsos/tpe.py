@@ -168,7 +168,7 @@ class TPE:
         for row, centres, edges in self._grids:  # scored where their values will be observed
             x[row] = centres[edges.searchsorted(x[row], "right")]
         score = (log_density(good, x) - log_density(bad, x)).sum(axis=0)  # Eq 6 grows with l/g, Eq 7
-        return x[:, np.argsort(-score, kind="stable")]
+        return x[:, (-score).argsort(kind="stable")]
 
 
 class Parzen(NamedTuple):
@@ -202,7 +202,7 @@ def robust_density(
     if (missing := np.isnan(points)).any():
         points, width = np.where(missing, 0.5, points), np.where(missing, _UNIFORM, width)
     below = ndtr(-points / width)
-    weight = (np.ones(n) if weight is None else weight) / (n + 1)
+    weight = np.full(n, 1 / (n + 1)) if weight is None else weight / (n + 1)
     return Parzen(points, width, below, ndtr((1 - points) / width) - below, weight, 1 / (n + 1), choices)
 
 
@@ -213,7 +213,7 @@ def bandwidths(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     d, n = points.shape
     order = points.argsort(axis=1, kind="stable") + n * np.arange(d)[:, None]
-    ordered = points.ravel()[order]
+    ordered = points.take(order)
     gap = np.zeros((d, n + 1))
     np.subtract(ordered[:, 1:], ordered[:, :-1], out=gap[:, 1:-1])
     width = np.empty((d, n))
@@ -228,8 +228,8 @@ def draw(density: Parzen, m: int, rng: np.random.Generator) -> NDArray[np.float6
     pick, u = rng.random((2, d, m))
     kernel = weight.cumsum().searchsorted(pick, "right")
     at = np.minimum(kernel, n - 1) + n * np.arange(d)[:, None]
-    centre = points.ravel()[at]
-    x = centre + width.ravel()[at] * ndtri(below.ravel()[at] + u * kept.ravel()[at])
+    centre = points.take(at)
+    x = centre + width.take(at) * ndtri(below.take(at) + u * kept.take(at))
     for row in choices:
         x[row] = np.where(width[row][at[row] - n * row] < _UNIFORM, centre[row], u[row])
     return np.where(kernel == n, u, x.clip(0, 1))

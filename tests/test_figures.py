@@ -125,3 +125,76 @@ def test_saved_files_are_the_same_again(tmp_path):
         figures.save(figures.hia_fig1_workflow(), tmp_path, name, "a footer")
     for suffix in ("png", "svg"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+def test_expected_improvement_is_drawn_by_gamma():
+    frame = pd.DataFrame({"gamma": [0.15, 0.25, 0.25], "acquisition": [1.0, 2.0, 3.0], "ei": [0.1, 0.2, 0.3]})
+    first, second = figures.ei_beside_acquisition({"a": frame, "b": frame[:1]}).axes
+    assert [list(line.get_ydata()) for line in first.lines] == [[0.1], [0.2, 0.3]] and len(second.lines) == 1
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["γ = 0.15", "γ = 0.25"]
+
+
+def test_densities_are_drawn_beside_the_truth():
+    x = np.linspace(0, 1, 5)
+    truth = pd.DataFrame({"x": x, "loss": x, "acquisition": [2.0, 2.0, 0.0, 0.0, 0.0]})
+    trials = pd.DataFrame({"x": [0.1, 0.9, 0.8], "loss": [0.1, 0.9, 0.8], "good": [True, False, False]})
+    estimate = pd.DataFrame({"x": x, "l": 1 - x, "g": x, "acquisition": [np.nan, 4.0, 1.0, 0.5, 0.0]})
+    axes = figures.tpe_densities(truth, trials, 0.25, {"a": estimate, "b": estimate}).axes
+    assert len(axes) == 6 and [ax.get_title(loc="left") for ax in axes[2::2]] == ["a", "b"]
+    line, threshold, good, bad = axes[0].lines
+    assert list(good.get_xdata()) == [0.1] and list(bad.get_xdata()) == [0.9, 0.8]
+    assert list(threshold.get_ydata()) == [0.25, 0.25] and list(line.get_ydata()) == list(x)
+    density = {line.get_label(): list(line.get_ydata()) for line in axes[2].lines}
+    assert density["l"] == list(1 - x) and density["g"] == list(x)
+    assert all(ax.get_ylim()[1] >= 4 for ax in axes[1::2])  # one scale for all acquisitions
+    shaded = axes[5].collections[0].get_paths()[0].vertices[:, 0]
+    assert shaded.min() == 0 and shaded.max() == 0.25
+
+
+def test_kernels_are_drawn_with_their_sum():
+    kernels = pd.DataFrame({0: [0.0, 1.0, 0.0], 1: [0.0, 0.5, 1.0], "prior": [0.2, 0.2, 0.2]}, index=[0.0, 0.5, 1.0])
+    shares = pd.DataFrame({"seen": [0.75, 0.25], "counts": [0.7, 0.3]}, index=["adam", "sgd"])
+    without = kernels.assign(prior=0.0)
+    first, second, bars = figures.tpe_ingredients({"without prior": without, "with": kernels}, shares).axes
+    assert len(first.lines) == 3 and list(first.lines[-1].get_ydata()) == [0, 1.5, 1]
+    assert len(second.lines) == 4 and list(second.lines[-1].get_ydata()) == pytest.approx([0.2, 1.7, 1.2])
+    assert [bar.get_height() for bar in bars.patches] == [0.75, 0.25, 0.7, 0.3]
+    assert [label.get_text() for label in bars.get_xticklabels()] == ["adam", "sgd"]
+
+
+def test_the_sweep_of_bandwidths_draws_intervals_and_both_references():
+    index = pd.MultiIndex.from_product([["f", "mean"], ["random", "robust", "h = 1", "h = 0.1"]])
+    quotient = [1.0, 0.3, 2.0, 0.5, 1.0, 0.4, 1.5, 0.6]
+    parts = pd.DataFrame({"quotient": quotient, "low": np.array(quotient) / 2, "high": np.array(quotient) * 2}, index)
+    axes = figures.tpe_bandwidth_sweep(parts, {"h = 0.1": 0.1, "h = 1": 1.0}, {"f": "F", "mean": "all"}).axes
+    assert [ax.get_visible() for ax in axes] == [True, True, False, False]
+    (plain,) = axes[0].containers
+    assert list(plain.lines[0].get_xdata()) == [0.1, 1] and list(plain.lines[0].get_ydata()) == [0.5, 2]
+    low, high = zip(*(segment[:, 1] for segment in plain.lines[2][0].get_segments()), strict=True)
+    assert np.allclose(low, [0.25, 1]) and np.allclose(high, [1, 4])
+    references = [line.get_ydata()[0] for line in axes[1].lines[:2]]
+    assert references == [1, 0.4] and axes[1].get_title(loc="left") == "all"
+
+
+def test_table_5_is_drawn_with_the_span_of_repeats_and_the_papers_diamonds():
+    frame = pd.DataFrame(
+        {"peer": ["gsos", "gsos", "optuna"], "d": [1, 2, 1], "median": [0.2, 0.4, 3], "low": [0.1, 0.4, 2], "high": 4}
+    )
+    paper = pd.Series([1.3, 1.5], index=[1, 2])
+    seconds, papers = {"pauses": frame[:2], "alone": frame}, {"pauses": paper, "alone": paper - 1}
+    left, right = figures.gsos_table_5(seconds, papers, {"gsos": "ours", "optuna": "Optuna"}).axes
+    ours, optuna = right.containers
+    assert list(ours.lines[0].get_xdata()) == [1, 2] and list(ours.lines[0].get_ydata()) == [0.2, 0.4]
+    assert [tuple(segment[:, 1]) for segment in optuna.lines[2][0].get_segments()] == [(2, 4)]
+    (diamonds,) = [line for line in left.lines if line.get_marker() == "D"]
+    assert list(diamonds.get_ydata()) == [1.3, 1.5]
+    assert left.get_ylim()[0] == 0 and (left.get_yscale(), right.get_yscale()) == ("linear", "log")
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["paper", "ours", "Optuna"]
+
+
+def test_growth_is_drawn_a_line_a_peer():
+    table = pd.DataFrame({"gsos": [0.3, 2.0], "hyperopt": [9.0, 30.0]}, index=[30, 1000])
+    (ax,) = figures.tpe_growth(table, {"gsos": "ours", "hyperopt": "Hyperopt"}).axes
+    assert [list(line.get_ydata()) for line in ax.lines] == [[0.3, 2.0], [9.0, 30.0]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["30", "1000"]
+    assert ax.get_xscale() == ax.get_yscale() == "log"
