@@ -212,10 +212,13 @@ def bandwidths(points: NDArray[np.float64]) -> NDArray[np.float64]:
     points: (d, n) in [0, 1]. A point at either end has one neighbour; a single one, or one that is NaN, has none.
     """
     d, n = points.shape
-    order = points.argsort(axis=1, kind="stable") + n * np.arange(d)[:, None]
+    first = n * np.arange(d)[:, None]
+    order = points.argsort(axis=1) + first
     ordered = points.take(order)
     gap = np.zeros((d, n + 1))
     np.subtract(ordered[:, 1:], ordered[:, :-1], out=gap[:, 1:-1])
+    if np.count_nonzero(gap) < d * (n - 1):  # the order of equal points must not depend on the processor's sort
+        order = points.argsort(axis=1, kind="stable") + first
     width = np.empty((d, n))
     width.ravel()[order] = np.fmax(gap[:, 1:], gap[:, :-1])
     return np.fmax(width, 1 / min(100, n + 1), out=width)
@@ -232,7 +235,7 @@ def draw(density: Parzen, m: int, rng: np.random.Generator) -> NDArray[np.float6
     x = centre + width.take(at) * ndtri(below.take(at) + u * kept.take(at))
     for row in choices:
         x[row] = np.where(width[row][at[row] - n * row] < _UNIFORM, centre[row], u[row])
-    return np.where(kernel == n, u, x.clip(0, 1))
+    return np.where(kernel == n, u, np.minimum(np.maximum(x, 0), 1))
 
 
 def log_density(density: Parzen, x: NDArray[np.float64]) -> NDArray[np.float64]:
