@@ -14,15 +14,7 @@ from matplotlib.patches import FancyBboxPatch
 from gsos.strategy import STRATEGIES
 
 COLOURS = dict(zip(("random", "bohb", "paper"), np.array(sns.color_palette("colorblind"))[[0, 1, 7]], strict=True))
-LABELS = {"random": "random search", "bohb": "BOHB"} | {
-    "gsos": "GSOS",
-    "simultaneous": "simultaneous TPE",
-    "epoch schedule": "simultaneous, GSOS's epochs",
-    "reversed order": "GSOS, reversed order",
-    "random groups": "GSOS, random groups",
-    "middle epoch": "GSOS, middle epoch first",
-    "top epoch": "GSOS, top epoch first",
-}
+LABELS = STRATEGIES | {"bohb": "BOHB"}
 _LINES = ("-", "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), "-")
 STRATEGY_STYLE = {
     name: {"color": colour, "ls": line}
@@ -559,6 +551,7 @@ def tpe_bandwidth_sweep(parts: pd.DataFrame, bandwidths: Mapping[str, float], ti
         ax.errorbar(h, plain.quotient, yerr=error, fmt="o-", ms=5, capsize=3, lw=1.4, color=BAD, label="TPE as printed")
         ax.set_title(title, fontsize="medium")
         ax.set(xscale="log", yscale="log")
+        ax.minorticks_off()
         ax.grid(alpha=0.3)
     for ax in axes[-1]:
         ax.set_xlabel("bandwidth h")

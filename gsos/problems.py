@@ -173,7 +173,9 @@ def regrets(
     workers: processes; None: one a core.
     """
     tasks = [(name, make, seed, n) for name in problems for seed in seeds for make in strategies.values()]
-    with get_context("forkserver").Pool(workers) as pool:
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # so that it is imported once, not once a process
+    with context.Pool(workers) as pool:
         found = pool.starmap(_regret, tasks, chunksize=max(1, len(tasks) // 200))
     index = pd.MultiIndex.from_product([problems, seeds], names=["problem", "seed"])
     return pd.DataFrame(np.reshape(found, (len(index), len(strategies))), index, list(strategies))

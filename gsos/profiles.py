@@ -12,7 +12,7 @@ _HIA = ("cifar10", "cifar100", "emnist", "eurosat", "fashion_mnist", "mnist", "s
 
 _GSOS_HERE = ("ahe", "intel_natural_scene", "rock_paper_scissors", "dog_cat", "flowers", "kuzushiji_mnist10")
 _GSOS = (*_GSOS_HERE[:-1], "kuzushiji49")
-_STRATEGIES = ("gsos", "simultaneous", "epoch schedule", "reversed order", "random groups", "middle epoch")
+_STRATEGIES = ("gsos", "simultaneous", "epoch schedule", "reversed order", "random groups", "middle epoch", "top epoch")
 
 _HIA_RECORDS = {
     "study": ("hia-smoke", "hia-quick", "hia-quick", "hia-workstation", "hia-paper"),
@@ -31,11 +31,11 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_resamples": (4, 16, 16, 100, 100),  # halves of the records, for intervals
         "n_control": (300, 1000, 1000, 11_150, 11_150),  # configurations in the controls
     },
-    "03": {"n_seeds": (2, 20, 12, 50, 200)},  # runs of each strategy on each function
+    "03": {"n_seeds": (2, 20, 20, 50, 200)},  # runs of each strategy on each function
     "04": {
         "study": ("gsos-smoke", "gsos-quick", "gsos-quick", "gsos-workstation", "gsos-paper"),
         "datasets": (_EMBEDDED[:1], _EMBEDDED, None, _GSOS_HERE, _GSOS),
-        "strategies": (_STRATEGIES[:3], _STRATEGIES, None, _STRATEGIES[:3], _STRATEGIES),
+        "strategies": (_STRATEGIES[:3], _STRATEGIES[:6], None, _STRATEGIES[:3], (*_STRATEGIES, "random")),
         "n_rounds": (2, 2, None, 5, 5),  # GSOS 5.4 has 5
         "n_iterations": (10, 40, None, 100, 100),  # of a round; GSOS 5.4 has 100
         "epoch_divisor": (5, 5, 5, 5, 1),  # of GSOS T1's 10 to 100 epochs

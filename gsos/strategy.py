@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from gsos.checks import check_count
 from gsos.space import Config, Space, check_config, sample
 from gsos.tpe import TPE, Proposal
 
@@ -31,7 +32,7 @@ class RandomSearch:
     """Every configuration drawn from the space alone."""
 
     def __init__(self, space: Space, defaults: Mapping[str, object], *, seed: int):
-        self._space, self._fixed, self._seed = space, _without(defaults, space), seed
+        self._space, self._fixed, self._seed = space, _without(defaults, space), check_count("seed", seed, 0)
         self._n_asked = self._n_told = 0
 
     def ask(self) -> Proposal:
@@ -80,7 +81,10 @@ class GSOS:
         seed: int,
     ):
         check_groups(space, groups, iterations)
-        check_config({name: defaults[name] for name in space if name in defaults}, space)
+        try:
+            check_config(_part(defaults, space), space)
+        except ValueError as error:
+            raise ValueError(f"defaults: {error}") from None
         self.space, self.groups, self.iterations = space, [list(group) for group in groups], list(iterations)
         self.current: Config = dict(defaults)  # x_current
         self._seed = seed
@@ -215,10 +219,12 @@ def make(
 ) -> Strategy:
     """A strategy by its name, a key of STRATEGIES; groups share the iterations in the proportion 4:3:3.
 
-    Raises ValueError for an unknown name.
+    Raises ValueError for an unknown name, and for one about epochs in a space without them.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {name!r}")
+    if name in ("middle epoch", "top epoch") and "epoch" not in space:
+        raise ValueError(f"strategy {name!r} needs the hyperparameter 'epoch'; the space has {list(space)}")
     if name == "random":
         return RandomSearch(space, defaults, seed=seed)
     if name == "simultaneous":
@@ -236,14 +242,14 @@ def make(
     return GSOS(space, groups, iterations, defaults, seed=seed)
 
 
-STRATEGIES = {
-    "gsos": "GSOS: three groups, the most important first",
-    "simultaneous": "TPE on all hyperparameters at once",
-    "epoch schedule": "TPE on all at once, with the epochs fixed and freed as GSOS does",
-    "reversed order": "GSOS, the least important group first",
-    "random groups": "GSOS with random groups of the same sizes",
-    "middle epoch": "GSOS whose default number of epochs is the middle of its range",
-    "top epoch": "GSOS whose default number of epochs is the top of its range",
+STRATEGIES = {  # name -> label
+    "gsos": "GSOS",
+    "simultaneous": "simultaneous TPE",
+    "epoch schedule": "simultaneous, GSOS's epochs",
+    "reversed order": "GSOS, reversed order",
+    "random groups": "GSOS, random groups",
+    "middle epoch": "GSOS, middle epoch first",
+    "top epoch": "GSOS, top epoch first",
     "random": "random search",
 }
 

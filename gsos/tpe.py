@@ -6,12 +6,14 @@ K, a Gaussian, and h, its bandwidth. Hyperparameters live on the unit interval, 
 
 from collections.abc import Mapping, Sequence
 from math import ceil, isfinite, pi, sqrt
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from gsos.checks import check_count
 from gsos.space import Space, check_config, from_unit, grid, is_ordered, sample, to_unit
 
 ESTIMATORS = ("robust", "plain")
@@ -61,18 +63,16 @@ class TPE:
             raise ValueError("space must have at least one hyperparameter")
         if estimator not in ESTIMATORS:
             raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, not {estimator!r}")
-        if (estimator == "plain") != (bandwidth is not None) or (bandwidth is not None and not bandwidth > 0):
+        if (estimator == "plain") != (bandwidth is not None) or (bandwidth is not None and not 0 < bandwidth < np.inf):
             raise ValueError(f"estimator 'plain' needs a positive bandwidth, 'robust' none; got {bandwidth!r}")
         if not 0 < quantile < 1:
             raise ValueError(f"quantile must lie between 0 and 1, not {quantile}")
-        if n_startup < 1 or n_candidates < 1:
-            raise ValueError(f"n_startup and n_candidates must be positive, not {n_startup} and {n_candidates}")
-        self._seed = list(seed) if isinstance(seed, Sequence) else [seed]
-        if min(self._seed) < 0:
-            raise ValueError(f"seed must not be negative, but is {seed}")
+        self._n_startup = check_count("n_startup", n_startup, 1)
+        self._n_candidates = check_count("n_candidates", n_candidates, 1)
+        self._seed = [check_count("seed", s, 0) for s in (seed if isinstance(seed, Sequence) else [seed])]
         self.space = dict(space)
         self.n_told = 0
-        self._n_startup, self._quantile, self._n_candidates = n_startup, quantile, n_candidates
+        self._quantile = quantile
         self._bandwidth = bandwidth
         self._first = first
         self._grids = [(row, *levels) for row, d in enumerate(space.values()) if (levels := grid(d)) is not None]
@@ -112,6 +112,8 @@ class TPE:
         conditions, for a missing one where the estimator is plain.
         """
         check_config(config, self.space, partial=not self._bandwidth)
+        if not isinstance(loss, Real):
+            raise ValueError(f"loss must be a number, NaN or infinite where there is none, not {loss!r}")
         loss = float(loss) if isfinite(loss) else np.inf
         n = self.n_told
         if n == len(self._losses):

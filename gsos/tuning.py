@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from math import isclose
 from pathlib import Path
 
 import pandas as pd
@@ -40,10 +41,10 @@ def run_strategies(
     one thread. What `store` (a journal file or an RDB URL) holds of this study is taken as done, and so is what the
     Parquet file or folder `committed` holds; the records are the same whatever the number of workers. Strategies
     have the same seed in a round: their differences are paired by round.
-    propose_seconds are of asking and telling.
+    propose_seconds are CPU seconds of asking and telling.
 
-    Raises ValueError for an unknown strategy, for groups that do not fit the space or for too few iterations, and what
-    `evaluation.carry_out` raises.
+    Raises ValueError for an unknown strategy, for groups that do not fit the space, for too few iterations, for records
+    of this study that these settings would not have made, and what `evaluation.carry_out` raises.
     """
     if unknown := [name for name in strategies if name not in STRATEGIES]:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {unknown[0]!r}")
@@ -70,6 +71,13 @@ def run_strategies(
     )
 
 
+_OTHERWISE = "these are other settings, so give this study another name"
+
+
+def _same(stored: object, proposed: object) -> bool:
+    return isclose(stored, proposed) if isinstance(proposed, float) else stored == proposed
+
+
 class Run:
     """One round of one strategy: its trials follow one another."""
 
@@ -80,7 +88,17 @@ class Run:
         self._strategy = make(name, space, seed=seed, n_iterations=n_iterations, **options)
         self._seed, self._space, self._n = seed, space, n_iterations
         self._seconds = 0.0  # of telling the last trial
+        if (name, round, n_iterations) in done:
+            raise ValueError(
+                f"the store has more than {n_iterations} iterations of {name!r}, round {round}: {_OTHERWISE}"
+            )
         while self.n_missing and (row := done.get((name, round, len(self.rows)))) is not None:
+            proposal = self._strategy.ask()
+            if changed := [key for key in space if is_active(key, proposal) and not _same(row[key], proposal[key])]:
+                raise ValueError(
+                    f"the store's iteration {len(self.rows)} of {name!r}, round {round}, has {changed[0]} = "
+                    f"{row[changed[0]]!r}, and now it would be {proposal[changed[0]]!r}: {_OTHERWISE}"
+                )
             self.tell(row)
 
     @property
@@ -90,9 +108,9 @@ class Run:
 
     def next_task(self) -> Task:
         """The training of the next iteration."""
-        start = time.perf_counter()
+        start = time.thread_time()
         proposal = self._strategy.ask()
-        seconds = self._seconds + time.perf_counter() - start
+        seconds = self._seconds + time.thread_time() - start
         i = len(self.rows)
         columns = {"strategy": self.name, "round": self.round, "iteration": i, "model": i, "origin": proposal.origin}
         columns |= {"group": proposal.group, "propose_seconds": seconds}
@@ -102,9 +120,9 @@ class Run:
 
     def tell(self, row: dict) -> None:
         """The record of the next iteration."""
-        start = time.perf_counter()
-        self._strategy.tell({name: row[name] for name in self._space}, loss(row))
-        self._seconds = time.perf_counter() - start
+        start = time.thread_time()
+        self._strategy.tell({name: row[name] for name in self._space if is_active(name, row)}, loss(row))
+        self._seconds = time.thread_time() - start
         self.rows.append(row)
         self.in_flight = False
 

@@ -397,7 +397,7 @@ def test_the_control_needs_its_hyperparameter_and_its_default():
         EpochSchedule(*arguments, {"a": 1}, seed=0)
     with pytest.raises(ValueError, match="epoch = 10 is outside of"):
         EpochSchedule(*arguments, {"epoch": 10}, seed=0)
-    with pytest.raises(ValueError, match="seed must not be negative, but is -1"):
+    with pytest.raises(ValueError, match="seed must be at least 0, not -1"):
         EpochSchedule(*arguments, {"epoch": 1}, seed=-1)
 
 
@@ -414,3 +414,13 @@ def test_a_filter_of_a_layer_that_is_not_there_is_not_told():
     configs = [strategy.ask() for _ in range(10)]
     few = [config for config in configs if config["num_conv_layers"] < 3]
     assert few and all("num_filters_3" not in config for config in few)
+
+
+def test_errors_of_defaults_and_of_epochs_that_are_not_there():
+    space = {"a": IntDistribution(1, 3)}
+    with pytest.raises(ValueError, match="defaults: the configuration lacks 'a'"):
+        GSOS(space, [["a"]], [3], {}, seed=0)
+    with pytest.raises(ValueError, match="strategy 'middle epoch' needs the hyperparameter 'epoch'"):
+        make("middle epoch", space, {"a": 1}, groups=[["a"]], n_iterations=10, seed=0)
+    with pytest.raises(ValueError, match="seed must be at least 0, not -1"):
+        make("random", space, {}, groups=[["a"]], n_iterations=10, seed=-1)

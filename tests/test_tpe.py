@@ -679,8 +679,8 @@ def test_the_robust_estimator_beats_random_search():
         ({"quantile": 0}, "quantile must lie between 0 and 1, not 0"),
         ({"quantile": 1.0}, "quantile must lie between 0 and 1, not 1.0"),
         ({"quantile": np.nan}, "quantile must lie between 0 and 1, not nan"),
-        ({"n_startup": 0}, "n_startup and n_candidates must be positive, not 0 and 24"),
-        ({"n_candidates": 0}, "n_startup and n_candidates must be positive, not 15 and 0"),
+        ({"n_startup": 0}, "n_startup must be at least 1, not 0"),
+        ({"n_candidates": 0}, "n_candidates must be at least 1, not 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong, message):
@@ -709,3 +709,15 @@ def test_a_missing_hyperparameter_is_refused_where_the_estimator_is_plain():
 def test_a_hyperparameter_that_does_not_exist_is_refused_where_the_estimator_is_plain():
     with pytest.raises(ValueError, match="num_filters"):
         play(TPE(SPACES["hia"], seed=0, **SETTINGS["plain"]), 15, bowl(SPACES["hia"]))
+
+
+def test_what_is_no_seed_and_no_loss_is_named():
+    space = {"x": FloatDistribution(0, 1)}
+    for seed in (None, -1, 1.5):
+        with pytest.raises(ValueError, match=f"seed must be at least 0, not {seed}"):
+            TPE(space, seed=seed)
+    for loss in (None, "a"):
+        with pytest.raises(ValueError, match=f"loss must be a number, .* not {loss!r}"):
+            TPE(space, seed=0).tell({"x": 0.5}, loss)
+    with pytest.raises(ValueError, match="needs a positive bandwidth, 'robust' none; got inf"):
+        TPE(space, seed=0, estimator="plain", bandwidth=np.inf)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from optuna.distributions import IntDistribution
 
 from gsos import datasets, evaluation, records
 from gsos.space import DEFAULTS, GROUPS, SPACES, check_config, divide_epochs
@@ -87,6 +88,33 @@ def test_one_round_of_one_strategy_is_a_part_of_the_whole(digits, uninterrupted,
     assert_same(frame, records.concat([whole]))
     monkeypatch.setattr(evaluation, "open_pools", None)  # would fail if it were called
     assert_same(run_strategy("epoch schedule", digits, round=1, store=store, **OPTIONS), frame)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_iterations": 20}, "the store's iteration 2 of 'gsos', round 0, has "),
+        ({"n_iterations": 5}, "the store has more than 5 iterations of 'gsos', round 0: these are other settings"),
+        ({"groups": GROUPS["gsos"][::-1]}, "the store's iteration 0 of 'gsos', round 0, has .* another name"),
+        ({"defaults": START | {"kernel": 5}}, "the store's iteration 0 of 'gsos', round 0, has kernel = 3, .* be 5"),
+    ],
+)
+def test_records_of_other_settings_are_refused(digits, uninterrupted, tmp_path, changes, message):
+    records.export(uninterrupted, tmp_path / "gsos.parquet")
+    with pytest.raises(ValueError, match=message):
+        run_strategies(
+            ["gsos"], digits, rounds=[0], store=tmp_path / "x.journal", committed=tmp_path, **OPTIONS | changes
+        )
+
+
+def test_a_space_with_conditions_is_run_and_resumed(digits, tmp_path):
+    space = {name: d for name, d in SPACES["hia"].items()} | {"epoch": IntDistribution(1, 2)}
+    options = {"space": space, "defaults": DEFAULTS["hia"], "device": "cpu", "store": tmp_path / "trials.journal"}
+    frame = run_strategy("simultaneous", digits, round=0, n_iterations=6, workers=1, **options)
+    assert frame.num_filters_3.isna().any() and (frame.num_conv_layers == 1).any()
+    records.export(frame[frame.iteration < 4], tmp_path / "first.parquet")
+    options |= {"store": tmp_path / "again.journal", "committed": tmp_path / "first.parquet"}
+    assert_same(run_strategy("simultaneous", digits, round=0, n_iterations=6, workers=1, **options), frame)
 
 
 def row_of(task, state="complete", accuracy=0.5):
