@@ -39,14 +39,14 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_rounds": (2, 2, None, 5, 5),  # GSOS 5.4 has 5
         "n_iterations": (10, 40, None, 100, 100),  # of a round; GSOS 5.4 has 100
         "epoch_divisor": (5, 5, 5, 5, 1),  # of GSOS T1's 10 to 100 epochs
-        "n_train": (100, 500, None, 1200, None),
+        "n_train": (100, 400, None, 1200, None),
         "image_size": (None, 14, None, 64, None),
         "n_resamples": (200, 2000, 2000, 2000, 2000),  # of rounds, for intervals
     },
     "05": {
         "n_trials": (20, 100, 100, 100, 100),  # of a run; GSOS A has 100
         "dimensions": ((1, 12), (1, 4, 8, 12), (1, 6, 12), tuple(range(1, 13)), tuple(range(1, 13))),  # of the peers
-        "n_repeats": (2, 3, 2, 10, 10),
+        "n_repeats": (2, 2, 2, 10, 10),
         "n_told": ((20, 40), (30, 100, 300, 1000), (30, 100, 300, 1000), (30, 100, 300, 1000), (30, 100, 300, 1000)),
     },
 }
