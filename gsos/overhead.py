@@ -4,7 +4,9 @@ Eq 8 to 11: T_iter = T_eval + T_tpe; the loss is a random number, whatever x in 
 is a pause. Hyperopt and Optuna run the same loop, so that our own TPE can be judged beside what people use.
 """
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from itertools import product
 from time import perf_counter, sleep
@@ -110,12 +112,26 @@ def time_trials(
         ended.append(perf_counter())
         return loss
 
-    start = perf_counter()
-    PEERS[peer].minimise(evaluate, d, n_trials, seed, n_startup)
-    stop = perf_counter()
+    with _no_garbage_collection():
+        start = perf_counter()
+        PEERS[peer].minimise(evaluate, d, n_trials, seed, n_startup)
+        stop = perf_counter()
     seconds = np.array(begun) - [start, *ended[:-1]]
     seconds[-1] += stop - ended[-1]
     return Seconds(seconds, np.subtract(ended, begun))
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """As in timeit: what a collection costs depends on all that the process holds, in a notebook a lot."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @cache
