@@ -55,7 +55,8 @@ class GSOSSampler(BaseSampler):
     defaults: name -> value until a trial is complete; else the middle of the range, on the scale that is sampled, or
     the first choice.
     seed: trial number i draws from SeedSequence([seed, i]). Everything else is in the storage, so a new sampler with
-    the same arguments goes on with a study as the old one would have.
+    the same arguments goes on with a study as the old one would have. Processes that reach the end of the random
+    trials together, with neither groups nor weights, may each estimate groups; those written last then hold for all.
 
     A trial that failed (a loss of NaN), was pruned, is infinite or violates a constraint is a bad one to TPE, and never
     the best. Enqueued trials take their turn, and TPE learns from them; running ones do not count yet. A value outside

@@ -201,7 +201,7 @@ def robust_density(
     """
     n = points.shape[1]
     width = bandwidths(points)
-    if (missing := np.isnan(points)).any():
+    if np.count_nonzero(missing := np.isnan(points)):
         points, width = np.where(missing, 0.5, points), np.where(missing, _UNIFORM, width)
     below = ndtr(-points / width)
     weight = np.full(n, 1 / (n + 1)) if weight is None else weight / (n + 1)

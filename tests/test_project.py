@@ -12,7 +12,8 @@ import yaml
 
 from gsos import __version__, profiles, published, records
 from gsos.paths import DATA, ROOT
-from gsos.space import SPACES
+from gsos.space import DEFAULTS, SPACES, divide_epochs
+from gsos.strategy import split_iterations, startups
 
 CONDA_NAMES = {"torch": "pytorch", "ray": "ray-default"}
 
@@ -106,6 +107,27 @@ def test_committed_quick_records_are_whole():
     assert frame[["version", "device", "finished", "seed"]].notna().all().all()
     for strategy, rows in frame.groupby(["dataset", "strategy"]):
         assert rows.iteration.tolist() == list(range(len(rows))), strategy
+
+
+def test_committed_quick_records_of_gsos_are_whole():
+    frame = records.load(DATA / "records" / "gsos" / "quick.parquet")
+    size = profiles.sizes("04", "quick")
+    assert not frame.duplicated(records.KEY).any() and set(frame.study) == {size["study"]}
+    assert set(frame.dataset) == set(size["datasets"]) and set(frame.strategy) == set(size["strategies"])
+    assert frame[["version", "device", "finished", "seed", "propose_seconds"]].notna().all().all()
+    assert frame[frame.state == "complete"][["validation_accuracy", "test_accuracy"]].stack().between(0, 1).all()
+    space, _ = divide_epochs(SPACES["gsos"], DEFAULTS["gsos"], size["epoch_divisor"])
+    assert frame.epoch.between(space["epoch"].low, space["epoch"].high).all()
+    n, grouped = size["n_iterations"], {"gsos", "reversed order", "random groups", "middle epoch"}
+    for (_, strategy, _), rows in frame.groupby(["dataset", "strategy", "round"]):
+        assert rows.iteration.tolist() == list(range(n)), strategy
+        groups = rows.group.dropna().value_counts().sort_index().tolist()
+        assert groups == (split_iterations(n) if strategy in grouped else [])
+        starts = (
+            [startups(m, i) for i, m in enumerate(split_iterations(n))] if strategy in grouped else [startups(n, 0)]
+        )
+        assert (rows.origin == "startup").sum() == sum(starts)
+    assert len(frame) == n * size["n_rounds"] * len(size["datasets"]) * len(size["strategies"])
 
 
 def test_published_tables_of_hia():
