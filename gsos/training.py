@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from gsos.cnn import build_cnn, is_clipped, multiply_adds
 from gsos.datasets import ImageDataset
-from gsos.space import DEFAULTS
+from gsos.hypergradient import HypergradientSGD
+from gsos.space import DEFAULTS, SPACES
 
 _EVALUATION_BATCH = 256  # fits a core's cache; fixed, since it decides the last bits of a loss
 
@@ -67,8 +68,8 @@ def train(
     """
     _check(config)
     device = torch_device(device)
-    with _one_thread(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(_epoch_seed(seed, 0))
+    with one_thread(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(epoch_seed(seed, 0))
         model = build_cnn(config, dataset.image_shape, dataset.n_classes)
         model = model.to(device, memory_format=torch.channels_last)
         optimizer = make_optimizer(config, model)
@@ -78,7 +79,7 @@ def train(
         clock, epoch, good = Clock(device), start, _copy(model)
         while epoch < config["epoch"] and not diverged:
             good = _copy(model)
-            torch.manual_seed(_epoch_seed(seed, epoch + 1))
+            torch.manual_seed(epoch_seed(seed, epoch + 1))
             with clock:
                 loss = train_epoch(model, optimizer, images, x, y, config["batch_size"])
             diverged = not (np.isfinite(loss) and all(p.isfinite().all() for p in model.parameters()))
@@ -124,12 +125,13 @@ def train_epoch(
 
 def evaluate(model: nn.Module, images: "Normaliser", dataset: ImageDataset) -> tuple[float, float, float]:
     """(validation loss in nats an image, validation accuracy, test accuracy)."""
-    loss, accuracy = _loss_and_accuracy(model, images, dataset.x_valid, dataset.y_valid)
-    return loss, accuracy, _loss_and_accuracy(model, images, dataset.x_test, dataset.y_test)[1]
+    loss, accuracy = loss_and_accuracy(model, images, dataset.x_valid, dataset.y_valid)
+    return loss, accuracy, loss_and_accuracy(model, images, dataset.x_test, dataset.y_test)[1]
 
 
 @torch.inference_mode()
-def _loss_and_accuracy(model: nn.Module, images: "Normaliser", x: Tensor, y: Tensor) -> tuple[float, float]:
+def loss_and_accuracy(model: nn.Module, images: "Normaliser", x: Tensor, y: Tensor) -> tuple[float, float]:
+    """(loss in nats an image, accuracy) on x uint8 (N, C, H, W) and y int64 (N,)."""
     model.eval()
     loss = correct = 0.0
     for xs, ys in zip(x.split(_EVALUATION_BATCH), y.split(_EVALUATION_BATCH), strict=True):
@@ -141,7 +143,11 @@ def _loss_and_accuracy(model: nn.Module, images: "Normaliser", x: Tensor, y: Ten
 
 
 def make_optimizer(config: Mapping[str, object], model: nn.Module) -> torch.optim.Optimizer:
-    """Adam, or SGD: plain (HIA, GSOS) unless the configuration has a momentum (HGD)."""
+    """Adam; SGD, plain (HIA, GSOS) unless the configuration has a momentum; "hgd", which learns its lr and momentum.
+
+    "hgd" is `HypergradientSGD`: it starts from the configuration's lr and momentum, takes its hyper_lr and
+    hyper_momentum_lr, and keeps lr and momentum in the domains that they have where they are searched (HGD T2).
+    """
     match str(config["optimizer"]).lower():
         case "adam":
             return torch.optim.Adam(model.parameters(), lr=config["lr"], fused=True)
@@ -149,7 +155,19 @@ def make_optimizer(config: Mapping[str, object], model: nn.Module) -> torch.opti
             return torch.optim.SGD(
                 model.parameters(), lr=config["lr"], momentum=config.get("momentum", 0.0), fused=True
             )
-    raise ValueError(f"optimizer must be Adam or SGD, not {config['optimizer']!r}")
+        case "hgd":
+            return HypergradientSGD(
+                model.parameters(),
+                **{name: config[name] for name in ("lr", "momentum", "hyper_lr", "hyper_momentum_lr")},
+                lr_bounds=_domain("lr"),
+                momentum_bounds=_domain("momentum"),
+            )
+    raise ValueError(f"optimizer must be Adam, SGD or hgd, not {config['optimizer']!r}")
+
+
+def _domain(name: str) -> tuple[float, float]:
+    distribution = SPACES["hgd-cifar10"][name]
+    return distribution.low, distribution.high
 
 
 class Normaliser:
@@ -211,7 +229,7 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-_KNOWN = {name for defaults in DEFAULTS.values() for name in defaults}
+_KNOWN = {name for defaults in DEFAULTS.values() for name in defaults} | {"hyper_lr", "hyper_momentum_lr"}
 _NEEDED = {
     name for name in set.intersection(*map(set, DEFAULTS.values())) if not name.startswith("num_filters_")
 }  # filters depend on the layers; `cnn` asks for them
@@ -227,12 +245,14 @@ def _check(config: Mapping[str, object]) -> None:
             raise ValueError(f"{name} must be a positive integer, not {config[name]!r}")
 
 
-def _epoch_seed(seed: int, epoch: int) -> int:
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of an epoch of a training, its initial weights being of epoch 0."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """PyTorch with one thread, as every training of the project has: fast side by side, and the same everywhere."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -186,8 +186,22 @@ def test_sgd_has_momentum_only_where_the_configuration_has_one():
     model = nn.Linear(2, 2)
     assert training.make_optimizer(config(optimizer="sgd"), model).param_groups[0]["momentum"] == 0
     assert training.make_optimizer(config(optimizer="sgd", momentum=0.9), model).param_groups[0]["momentum"] == 0.9
-    with pytest.raises(ValueError, match="optimizer must be Adam or SGD, not 'Lion'"):
+    with pytest.raises(ValueError, match="optimizer must be Adam, SGD or hgd, not 'Lion'"):
         training.make_optimizer(config(optimizer="Lion"), model)
+
+
+def test_lr_and_momentum_are_learnt_within_their_domains():
+    rates = {"lr": 0.05, "momentum": 0.8, "hyper_lr": 1e-3, "hyper_momentum_lr": 1e-2}
+    optimizer = training.make_optimizer(config(optimizer="hgd", **rates), nn.Linear(2, 2))
+    assert {name: optimizer.param_groups[0][name] for name in rates} == rates
+    assert optimizer.param_groups[0]["lr_bounds"] == (1e-5, 0.2)  # HGD T2
+    assert optimizer.param_groups[0]["momentum_bounds"] == (0.7, 0.99)
+
+
+def test_a_network_can_be_trained_with_hypergradients(digits):
+    rates = {"lr": 0.02, "momentum": 0.9, "hyper_lr": 1e-3, "hyper_momentum_lr": 1e-3}
+    record = training.train(config(optimizer="hgd", epoch=3, **rates), digits, seed=0)
+    assert record.state == "complete" and record.validation_accuracy > 0.3
 
 
 def test_devices_are_checked():
