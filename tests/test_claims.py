@@ -118,9 +118,38 @@ def test_claims_agree_with_the_published_tables_of_gsos():
     assert float(value["GSOS-31"]) == five[12]
 
 
+def test_claims_agree_with_the_published_tables_of_hgd():
+    from gsos import published
+
+    table = claims.load(paper="HGD")
+    value = table.value
+    change, orders = {}, {}  # by seconds: algorithm x dataset; the algorithms of a table's row, the best first
+    for number, dataset in ((3, "CIFAR-10"), (4, "CIFAR-100")):
+        accuracy = published.table(f"hgd_table_{number}").set_index(["seconds", "variant", "algorithm"]).accuracy
+        for seconds in (500, 3000):
+            rows = accuracy[seconds]
+            change.setdefault(seconds, pd.DataFrame())[dataset] = rows["hgd"] / rows["sgd"] - 1
+            for variant in ("sgd", "hgd"):
+                best_first = rows[variant].sort_values(ascending=False, kind="stable").index
+                orders[f"T{number}", seconds, variant] = " ".join(best_first)
+    early, end = change[500], change[3000]
+    printed = [early.mean().mean(), *early.mean(), *(early > 0).mean()]
+    assert [float(value[f"HGD-{i}"]) for i in range(12, 17)] == pytest.approx(printed, abs=1e-4)
+    assert [float(value[f"HGD-{i}"]) for i in (22, 23, 24)] == pytest.approx([end.mean().min(), *end.mean()], abs=1e-4)
+    assert [float(value["HGD-17"]) + 0.5, float(value["HGD-18"])] == pytest.approx([53 / 60] * 2, abs=5e-5)
+    population = early.loc[["pbt", "pb2"]]
+    ahead = (early.drop(population.index).mean() - population.mean()).mean()
+    assert float(value["HGD-25"]) == pytest.approx(ahead, abs=1e-4)
+    assert set(value["HGD-26"].split()) == set(early["CIFAR-10"].nsmallest(2).index)
+    assert value["HGD-27"] == early["CIFAR-100"].idxmax()
+    for name, (where, *_), order in zip(table.index[32:], orders, orders.values(), strict=True):
+        assert table["where"][name] == where and order.startswith(value[name])
+        assert table.rule[name] == ("order" if value[name] == order else "top-2")
+
+
 def test_claims_are_selected_by_paper_and_notebook():
     assert set(claims.load(notebook="02").notebook) == {"02"} and set(claims.load(paper="HIA").paper) == {"HIA"}
-    with pytest.raises(ValueError, match="no claim has paper 'XYZ'; there are GSOS, HIA"):
+    with pytest.raises(ValueError, match="no claim has paper 'XYZ'; there are GSOS, HGD, HIA"):
         claims.load(paper="XYZ")
 
 
