@@ -73,18 +73,18 @@ def carry_out(
     if not on_ray():
         torch_device(device)
     storage = records.open_storage(store)
-    with _alone(store, f"{study}-{dataset.name}".replace("/", "-")) as lock:
+    with alone(store, f"{study}-{dataset.name}".replace("/", "-")) as lock:
         optuna_study = records.open_study(storage, f"{study}/{dataset.name}")
         scratch = None if on_ray() else lock.with_name(f"{lock.stem}-{seed}.weights")
         plan = make_plan(_done(optuna_study, committed, study, dataset, seed), scratch)
         n = plan.n_missing + len(plan.done)
         bar = tqdm(total=n, initial=len(plan.done), desc=dataset.name, unit="model", disable=not progress)
-        fixed = {"study": study, "dataset": dataset.name, "seed": seed, "round": 0} | _describe_images(dataset)
+        fixed = {"study": study, "dataset": dataset.name, "seed": seed, "round": 0} | describe_images(dataset)
         if plan.n_missing:
             n_workers = min(default_workers() if workers is None else workers, plan.n_missing)
             with open_pools(n_workers, load_worker, (as_arrays(dataset), device)) as pools:
                 for task, result in run(train_task, plan.next_task, pools):
-                    row = fixed | task.columns | task.config | result | records.stamp(_version())
+                    row = fixed | task.columns | task.config | result | records.stamp(version())
                     records.add(optuna_study, row, space)
                     plan.tell(row)
                     bar.update()
@@ -109,7 +109,8 @@ def loss(row: Mapping[str, object]) -> float:
     return 1 - row["validation_accuracy"] if row["state"] == "complete" else np.inf
 
 
-def _describe_images(dataset: ImageDataset) -> dict[str, int]:
+def describe_images(dataset: ImageDataset) -> dict[str, int]:
+    """What a record says of the images, with a checksum of those that train and validate."""
     channels, height, _ = dataset.image_shape
     checksum = 0
     for tensor in (dataset.x_train, dataset.y_train, dataset.x_valid, dataset.y_valid):
@@ -132,7 +133,7 @@ def _done(
     frames = [records.from_study(optuna_study)]
     if committed is not None and Path(committed).exists():
         frames.insert(0, records.load(committed))
-    done, images = {}, _describe_images(dataset)
+    done, images = {}, describe_images(dataset)
     for frame in frames:
         own = (frame.study == study) & (frame.dataset == dataset.name) & (frame.seed == seed)
         for row in frame[own].to_dict("records"):
@@ -147,7 +148,7 @@ def _done(
 
 
 @contextmanager
-def _alone(store: str | Path, name: str) -> Iterator[Path]:
+def alone(store: str | Path, name: str) -> Iterator[Path]:
     """Keeps a second process of this machine from the same study in the same store; gives the lock's path."""
     if "://" in str(store):
         place = RUNS / f"database-{zlib.crc32(str(store).encode()):08x}"
@@ -164,7 +165,8 @@ def _alone(store: str | Path, name: str) -> Iterator[Path]:
         ) from error
 
 
-def _version() -> str:
+def version() -> str:
+    """What made a record."""
     return f"gsos {__version__}, torch {torch.__version__}"
 
 
@@ -176,11 +178,15 @@ def as_arrays(dataset: ImageDataset) -> tuple:
     return tuple(value.numpy() if isinstance(value, torch.Tensor) else value for value in dataset)
 
 
+def from_arrays(arrays: tuple) -> ImageDataset:
+    """The inverse of `as_arrays`."""
+    return ImageDataset(*(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arrays))
+
+
 def load_worker(arrays: tuple, device: str) -> None:
     """Makes this process a worker that trains on these images."""
     global _worker
-    dataset = ImageDataset(*(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arrays))
-    _worker = dataset, device
+    _worker = from_arrays(arrays), device
 
 
 def train_task(task: Task) -> dict:

@@ -14,6 +14,10 @@ _GSOS_HERE = ("ahe", "intel_natural_scene", "rock_paper_scissors", "dog_cat", "f
 _GSOS = (*_GSOS_HERE[:-1], "kuzushiji49")
 _STRATEGIES = ("gsos", "simultaneous", "epoch schedule", "reversed order", "random groups", "middle epoch", "top epoch")
 
+_HGD_CASES = ("hgd-cifar10", "hgd-cifar100")
+_ALGORITHMS = ("asha", "ahb", "genetic", "hyperband", "pbt", "pb2")
+_VARIANTS = ("sgd", "hgd", "fixed")
+
 _HIA_RECORDS = {
     "study": ("hia-smoke", "hia-quick", "hia-quick", "hia-workstation", "hia-paper"),
     "datasets": (_EMBEDDED, _EMBEDDED, None, _HIA_HERE, _HIA),  # None: those that the records have
@@ -49,10 +53,26 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_repeats": (2, 2, 2, 10, 10),
         "n_told": ((20, 40), (30, 100, 300, 1000), (30, 100, 300, 1000), (30, 100, 300, 1000), (30, 100, 300, 1000)),
     },
+    "06": {
+        "study": ("hgd-smoke", "hgd-quick", "hgd-quick", "hgd-workstation", "hgd-paper"),
+        "datasets": (_EMBEDDED[:1], _EMBEDDED[:1], None, ("cifar10", "cifar100"), ("cifar10", "cifar100")),
+        "cases": (_HGD_CASES[1:], _HGD_CASES[:1], None, _HGD_CASES, _HGD_CASES),  # HGD T2's domains, of each dataset
+        "algorithms": (_ALGORITHMS[:1], _ALGORITHMS, None, _ALGORITHMS, _ALGORITHMS),
+        "variants": (_VARIANTS[:2], _VARIANTS, None, _VARIANTS, (*_VARIANTS, "sgd log", "hgd reset")),
+        "n_runs": (1, 2, None, 4, 4),  # HGD's captions have 4, its text 5
+        "budget": (0.3, 3, None, 60, 3000),  # seconds of training of an experiment; HGD has 3000
+        "max_epochs": (3, 9, None, 27, 27),  # of a model, where the algorithm sets an end
+        "width_divisor": (8, 4, None, 8, 1),  # of HGD T2's layer widths
+        "n_train": (200, None, None, None, None),
+        "n_epochs": (2, 12, 12, 12, 12),  # of the CNN that the optimiser's forms are compared on
+    },
 }
 
 # what records that are only read have already
-_TRAINED = {"n_models", "n_train", "image_size", "strategies", "n_rounds", "n_iterations", "epoch_divisor"}
+_TRAINED = {
+    *("n_models", "n_train", "image_size", "strategies", "n_rounds", "n_iterations", "epoch_divisor", "cases"),
+    *("algorithms", "variants", "n_runs", "budget", "max_epochs", "width_divisor"),
+}
 
 
 def table(notebook: str) -> pd.DataFrame:

@@ -53,7 +53,7 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
         "num_fc_units": IntDistribution(64, 256),
         "batch_size": _BATCH_SIZES,
     },
-    # HGD T2, first and second case study.
+    # HGD T2, first and second case study. T2 names no scale: lr is uniform.
     "hgd-cifar10": {
         "num_filters_1": _powers_of_two(4, 512),
         "num_filters_2": _powers_of_two(4, 512),
@@ -62,7 +62,7 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
         "num_fc_units_2": _powers_of_two(32, 256),
         "batch_size": _powers_of_two(4, 64),
         "momentum": FloatDistribution(0.7, 0.99),
-        "lr": FloatDistribution(1e-5, 0.2, log=True),
+        "lr": FloatDistribution(1e-5, 0.2),
     },
     "hgd-cifar100": {
         "num_filters_1": _powers_of_two(8, 128),
@@ -72,7 +72,7 @@ SPACES: dict[str, dict[str, BaseDistribution]] = {
         "num_fc_units_2": _powers_of_two(32, 2048),
         "batch_size": _BATCH_SIZES,
         "momentum": FloatDistribution(0.7, 0.99),
-        "lr": FloatDistribution(1e-5, 0.2, log=True),
+        "lr": FloatDistribution(1e-5, 0.2),
     },
 }
 
@@ -159,6 +159,19 @@ def divide_epochs(space: Space, defaults: Mapping[str, object], divisor: int) ->
         raise ValueError(f"divisor must divide {epoch.low}, {epoch.high} and {defaults['epoch']}, not be {divisor}")
     shorter = IntDistribution(epoch.low // divisor, epoch.high // divisor)
     return {**space, "epoch": shorter}, {**defaults, "epoch": defaults["epoch"] // divisor}
+
+
+def divide_widths(space: Space, defaults: Mapping[str, object], divisor: int) -> tuple[Space, Config]:
+    """One of HGD's spaces and its defaults with every layer width divided by one factor, and none below 4, the
+    narrowest layer of T2."""
+    if divisor < 1:
+        raise ValueError(f"divisor must be at least 1, not {divisor}")
+    widths = [name for name in space if name.startswith(("num_filters_", "num_fc_units"))]
+    narrower = {
+        name: CategoricalDistribution(dict.fromkeys(max(4, width // divisor) for width in space[name].choices))
+        for name in widths
+    }
+    return {**space, **narrower}, {**defaults, **{name: max(4, defaults[name] // divisor) for name in widths}}
 
 
 def table(space: Space, defaults: Mapping[str, object]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import methodcaller
 from queue import Empty, Queue
 from typing import Any, NamedTuple
 
@@ -40,24 +41,33 @@ class Pools(NamedTuple):
 
 @contextmanager
 def open_pools(n: int, initializer: Callable, initargs: tuple) -> Iterator[Pools]:
-    """n pools of one process each, closed (work in flight is lost) at the end."""
+    """n pools of one process each, closed at the end; where an error ends them, work in flight is lost."""
     if n < 1:
         raise ValueError(f"workers must be at least 1, not {n}")
     if on_ray() and n > default_workers():
         raise ValueError(f"workers = {n} is more than the Ray cluster's {default_workers()} CPUs")
     before = multiprocessing.active_children()
-    pools = []
+    pools, ends = [], [methodcaller("terminate")]
     try:
         for _ in range(n):
             pools.append(_ray_pool(n, initializer, initargs) if on_ray() else _local_pool(initializer, initargs))
         yield Pools(pools, [] if on_ray() else [p for p in multiprocessing.active_children() if p not in before])
+        ends.insert(0, _finish)
     finally:
-        for pool in pools:
-            # Where a worker was killed while it waited for work, CPython's terminate waits for ever for the lock that
-            # it held. What is left then ends with this process.
-            thread = threading.Thread(target=pool.terminate, daemon=True)
-            thread.start()
-            thread.join(_PATIENCE)
+        # Where a worker was killed while it waited for work, CPython's pool waits for ever for the lock that it held.
+        # What is left then ends with this process.
+        for end in ends:
+            threads = [threading.Thread(target=end, args=(pool,), daemon=True) for pool in pools]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(_PATIENCE)
+
+
+def _finish(pool) -> None:
+    """Lets a pool's process end by itself."""
+    pool.close()
+    pool.join()
 
 
 def _local_pool(initializer: Callable, initargs: tuple):
@@ -92,10 +102,8 @@ def _ray_pool(n: int, initializer: Callable, initargs: tuple):
 
 def _ray():
     """The ray module, connected to the cluster of RAY_ADDRESS."""
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError("RAY_ADDRESS is set but ray is not installed: pip install 'gsos[cluster]'") from error
+    import ray  # seconds that only a cluster is worth
+
     if not ray.is_initialized():
         _check_address(os.environ["RAY_ADDRESS"])
         ray.init(log_to_driver=False)

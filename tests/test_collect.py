@@ -242,7 +242,6 @@ def test_bad_input_is_named(digits, uninterrupted, tmp_path, monkeypatch):
 
 
 def test_one_of_two_ray_nodes_dies(digits, uninterrupted, tmp_path, monkeypatch):
-    pytest.importorskip("ray", reason="ray is not installed")
     import ray
     from ray.cluster_utils import Cluster
 

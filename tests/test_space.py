@@ -65,7 +65,7 @@ HGD_TABLE_2_FIRST = {
     "num_fc_units_2": [32, 64, 128, 256],
     "batch_size": [4, 8, 16, 32, 64],
     "momentum": (0.7, 0.99),
-    "lr": (1e-5, 0.2, "log"),
+    "lr": (1e-5, 0.2),
 }
 HGD_TABLE_2_SECOND = {
     "num_filters_1": [8, 16, 32, 64, 128],
@@ -75,7 +75,7 @@ HGD_TABLE_2_SECOND = {
     "num_fc_units_2": [32, 64, 128, 256, 512, 1024, 2048],
     "batch_size": [32, 64, 128, 256],
     "momentum": (0.7, 0.99),
-    "lr": (1e-5, 0.2, "log"),
+    "lr": (1e-5, 0.2),
 }
 TABLES = dict(zip(NAMES, (HIA_TABLE_1, GSOS_TABLE_1, HGD_TABLE_2_FIRST, HGD_TABLE_2_SECOND), strict=True))
 
