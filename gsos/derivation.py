@@ -54,7 +54,7 @@ def check_equations(*, seed: int = 0, d: int = 20) -> dict[str, float]:
     """How far the printed equations are from what Eq 2 implies, at a random point of a smooth function of d numbers.
 
     The truth is autograd's, through the one update that made theta_{t-1}. Relative deviations: of Eq 4 from Eq 2 one
-    step earlier, of Eq 5 from d f/d alpha, of the sentence before Eq 8 from d theta/d gamma, of Eq 8 from d f/d gamma,
+    step earlier, of Eq 5 from d f/d alpha, of what is said before Eq 8 from "dθ/dγ", of Eq 8 from d f/d gamma,
     of Eq 9's change from -eta d f/d gamma; and of Eq 9's change where the step is heavy-ball. And "cosine", of Eq 2's
     momentum with the step before it.
     """
@@ -81,7 +81,7 @@ def check_equations(*, seed: int = 0, d: int = 20) -> dict[str, float]:
             printed = theta_2 - alpha * g_1 - gamma * D
             found |= {
                 "Eq 4": _deviation(printed - theta_2, theta_1 - theta_2),
-                "before Eq 8": _deviation(D, by_gamma_theta),
+                "dθ/dγ": _deviation(D, by_gamma_theta),
                 "Eq 8": _deviation(g_1 @ (-theta_2 - theta_3), by_gamma),
                 "cosine": float(torch.cosine_similarity(-gamma.detach() * D, D, dim=0)),
             }

@@ -3,7 +3,9 @@
 import multiprocessing.pool
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from multiprocessing.util import Finalize
@@ -62,6 +64,7 @@ KEY = [column.name for column in COLUMNS if column.kind == "key"]
 _EXPERIMENT = KEY[:-1]
 
 _ATTEMPTS = 3  # to start Ray, which gives itself 30 s: too few on a busy machine
+_PATIENCE = 10.0  # seconds for Ray to end
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # silent, as verbose=0 asks
     "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",  # all are there: cuda:1 is no longer that where 0 is hidden
@@ -87,9 +90,10 @@ def run_experiments(
 
     images: dataset name -> images. store: a folder; a finished experiment is a Parquet file there, and an unfinished
     one goes on where it stopped. What the Parquet file or folder `committed` has is taken as done too.
-    `workers` experiments run side by side (default: one a core, or a CPU of the cluster of RAY_ADDRESS), each in a
-    process with a Ray of its own that has one CPU. So nothing depends on how many there are: the same seed gives the
-    same reports in the same order, and the clock alone decides how far a budget of seconds reaches.
+    `workers` experiments run side by side, each in a process with a Ray of its own that has one CPU. Default: one a
+    core, or a CPU of the cluster of RAY_ADDRESS; on a CUDA device here one, since shared seconds are longer.
+    Nothing else depends on how many there are: the same seed gives the same reports in the same order, and the clock
+    alone decides how far a budget of seconds reaches.
 
     Raises ValueError for an unknown case, algorithm or variant, a dataset without images, two experiments of one name,
     a device that is not there and stored reports of other settings, RuntimeError when another process is at work on
@@ -104,7 +108,7 @@ def run_experiments(
         missing = [experiment for experiment in experiments if experiment not in done]
         bar = tqdm(total=len(experiments), initial=len(done), desc=study, unit="experiment", disable=not progress)
         if missing:
-            n_workers = min(default_workers() if workers is None else workers, len(missing))
+            n_workers = min(_n_workers(device) if workers is None else workers, len(missing))
             arrays = {name: as_arrays(dataset) for name, dataset in images.items()}
             tasks = iter(missing)
             with open_pools(n_workers, load_runner, (arrays, store / f"{study}.unfinished", device)) as pools:
@@ -115,6 +119,10 @@ def run_experiments(
                     bar.update()
         bar.close()
     return to_frame([done[experiment] for experiment in experiments])
+
+
+def _n_workers(device: str) -> int:
+    return default_workers() if on_ray() or torch_device(device).type == "cpu" else 1
 
 
 def to_frame(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -170,8 +178,8 @@ def _done(
         for name, value in _columns(experiment, study, images[experiment.dataset]).items():
             if frame[name].iloc[0] != value:
                 raise ValueError(
-                    f"study {study!r} has reports of {experiment.name} with {name} = {frame[name].iloc[0]!r}, not "
-                    f"{value!r}: give a study of other settings another name"
+                    f"study {study!r} has reports of {experiment.name} with {name} = {frame[name].iloc[0]}, not "
+                    f"{value}: give a study of other settings another name"
                 )
         found[experiment] = frame
     return found
@@ -190,7 +198,9 @@ def load_runner(arrays: dict[str, tuple], folder: Path, device: str) -> None:
 
 def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
     parent.join()
-    os._exit(1)  # not sys.exit: an experiment may run in the main thread; its Ray ends with this process
+    os.kill(os.getpid(), signal.SIGTERM)  # so that Ray ends first: it would leave two of its processes for a minute
+    time.sleep(_PATIENCE)
+    os._exit(1)
 
 
 def run_task(experiment: Experiment) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -222,7 +232,7 @@ def start_ray() -> None:
     if ray.is_initialized():
         return
     os.environ.pop("RAY_ADDRESS", None)
-    os.environ |= _ENVIRONMENT
+    os.environ |= _ENVIRONMENT | os.environ  # what is set already holds
     for attempt in range(_ATTEMPTS):
         try:
             ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="error")
@@ -233,5 +243,5 @@ def start_ray() -> None:
                 raise RuntimeError(
                     f"Ray could not be started on this machine ({type(error).__name__}: {error})"
                 ) from error
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's own handler prints a trace; its processes end with this one
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends Ray too, below; Ray's own handler prints a trace
     Finalize(None, ray.shutdown, exitpriority=100)

@@ -60,11 +60,11 @@ SIZES: dict[str, dict[str, tuple]] = {
         "algorithms": (_ALGORITHMS[:1], _ALGORITHMS, None, _ALGORITHMS, _ALGORITHMS),
         "variants": (_VARIANTS[:2], _VARIANTS, None, _VARIANTS, (*_VARIANTS, "sgd log", "hgd reset")),
         "n_runs": (1, 2, None, 4, 4),  # HGD's captions have 4, its text 5
-        "budget": (0.3, 3, None, 60, 3000),  # seconds of training of an experiment; HGD has 3000
+        "budget": (0.3, 2, None, 60, 3000),  # seconds of training of an experiment; HGD has 3000
         "max_epochs": (3, 9, None, 27, 27),  # of a model, where the algorithm sets an end
-        "width_divisor": (8, 4, None, 8, 1),  # of HGD T2's layer widths
+        "width_divisor": (8, 8, None, 8, 1),  # of HGD T2's layer widths
         "n_train": (200, None, None, None, None),
-        "n_epochs": (2, 12, 12, 12, 12),  # of the CNN that the optimiser's forms are compared on
+        "n_epochs": (2, 10, 10, 10, 10),  # of the CNN that the optimiser's forms are compared on
     },
 }
 
@@ -92,9 +92,10 @@ def sizes(notebook: str, profile: str, **overrides: object) -> Mapping[str, obje
     given = {name: value for name, value in overrides.items() if value is not None}
     if profile == "recorded" and (fixed := set(given) & _TRAINED):
         raise ValueError(f"profile recorded trains nothing: {sorted(fixed)} cannot be chosen")
-    if isinstance(given.get("datasets"), str):
-        given["datasets"] = (given["datasets"],)
     chosen = {name: values[PROFILES.index(profile)] for name, values in SIZES[notebook].items()}
+    for name, value in given.items():
+        if isinstance(value, str) and any(isinstance(values, tuple) for values in SIZES[notebook][name]):
+            given[name] = (value,)
     return chosen | given
 
 

@@ -20,7 +20,7 @@ from ray.tune.schedulers.pb2 import PB2
 from ray.tune.search import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 
-from gsos.space import DEFAULTS, SPACES, Config, Space, divide_widths, sample
+from gsos.space import DEFAULTS, RATE_BOUNDS, SPACES, Config, Space, divide_widths, sample
 from gsos.trainable import CNN, NETWORK
 
 # What the paper leaves open (HGD 5). The first four are the best of benchmarks/hypergradient_settings.py.
@@ -30,7 +30,7 @@ REDUCTION_FACTOR = 3  # of successive halving; the first rung is at one epoch
 BRACKETS = 3  # of AHB; with one it would be ASHA, which is the same class in Ray Tune
 POPULATION = 4  # models of PBT and PB2
 PERTURBATION_INTERVAL = 2  # epochs
-GENERATION = 6  # models of a generation of the genetic algorithm, each trained for a third of max_epochs
+GENERATION = 4  # models of a generation of the genetic algorithm, each trained for a third of max_epochs
 
 CASES = ("hgd-cifar10", "hgd-cifar100")
 ALGORITHMS = {"asha": "ASHA", "ahb": "AHB", "genetic": "Genetic", "hyperband": "HyperBand", "pbt": "PBT", "pb2": "PB2"}
@@ -39,12 +39,13 @@ VARIANTS = {
     "sgd": "SGD, lr and momentum searched",
     "hgd": "HGD, lr and momentum learnt",
     "fixed": "SGD, lr and momentum fixed where HGD starts",
-    "sgd log": "SGD, lr searched log-uniformly",
+    "sgd log": "SGD, lr searched log-uniformly (by PB2 at the start only)",
     "hgd reset": "HGD, a copied model starts again where HGD starts",
 }
 
 _REPORTS = "reports.parquet"
 _REPORTED = ("epoch", "validation_accuracy", "lr", "momentum", "state", *NETWORK, "multiply_adds")
+_TOO_MANY = 20  # failures in a row
 _N_DRAWN = 1000  # configurations that all variants and algorithms have in common
 
 
@@ -55,6 +56,11 @@ def settings() -> pd.DataFrame:
         "gamma_0": (GAMMA_0, "momentum at the start, where it is learnt or fixed"),
         "beta": (BETA, "learning rate of the learning rate (Eq 6)"),
         "eta": (ETA, "learning rate of the momentum (Eq 9)"),
+        **{
+            f"{end} {name}": (RATE_BOUNDS[name][i], "bound of what is learnt: the domain that is searched (T2)")
+            for name in RATE_BOUNDS
+            for i, end in enumerate(("lowest", "highest"))
+        },
         "reduction factor": (REDUCTION_FACTOR, "of ASHA, AHB and HyperBand: one model in so many goes on from a rung"),
         "brackets": (BRACKETS, "of AHB; with one it would be ASHA, which is the same class in Ray Tune"),
         "population": (POPULATION, "models of PBT and PB2"),
@@ -111,14 +117,26 @@ def run_experiment(experiment: Experiment, arrays: tuple, folder: str | Path, de
     random.seed(experiment.seed)  # Tune's schedulers draw from the global generators
     np.random.seed(experiment.seed % 2**32)
     written = place / _REPORTS
-    if not written.is_file() and (errors := _tuner(experiment, arrays, place, device).fit().errors):
+    if not written.is_file() and (failure := _fit(_tuner(experiment, arrays, place, device))):
         shutil.rmtree(place)  # Tune would stop again at once
-        raise RuntimeError(f"{experiment.name} stopped: {errors[0]}")
+        raise RuntimeError(f"{experiment.name} stopped: {failure}")
     if not written.is_file():
         raise KeyboardInterrupt(f"{experiment.name} was told to stop; the same command takes it up again")
     reports = pd.read_parquet(written)
     shutil.rmtree(place)
     return reports
+
+
+def _fit(tuner: tune.Tuner) -> str:
+    """What went wrong, if anything did, without Ray's traces, which are printed."""
+    try:
+        errors = tuner.fit().errors
+    except tune.TuneError as error:  # in this process
+        return str(error).strip().splitlines()[-1]
+    if not errors:
+        return ""
+    cause = getattr(errors[0], "cause", None) or errors[0]
+    return f"{type(cause).__name__}: {cause}"
 
 
 def _checksum(experiment: Experiment, arrays: tuple) -> int:
@@ -197,8 +215,7 @@ def _tune_config(experiment: Experiment) -> tune.TuneConfig:
     n = POPULATION if experiment.algorithm in POPULATION_BASED else -1  # as many as the budget allows
     if experiment.algorithm == "genetic":
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = optuna.samplers.NSGAIISampler(population_size=GENERATION, seed=experiment.seed)
-        search = OptunaSearch(sampler=sampler, points_to_evaluate=first[:GENERATION])
+        search = OptunaSearch(sampler=_Genetic(first, experiment.seed))
     else:
         search = BasicVariantGenerator(points_to_evaluate=first[:n], random_state=experiment.seed)
     return tune.TuneConfig(
@@ -210,6 +227,18 @@ def _tune_config(experiment: Experiment) -> tune.TuneConfig:
         max_concurrent_trials=1 if experiment.algorithm == "genetic" else None,  # to breed from all before it
         reuse_actors=True,
     )
+
+
+class _Genetic(optuna.samplers.NSGAIISampler):
+    """NSGA-II whose first generation, and whatever mutates later, is what all algorithms try first. Points that Optuna
+    is told to evaluate would be of no generation, and nothing would be bred from them."""
+
+    def __init__(self, first: list[Config], seed: int):
+        super().__init__(population_size=GENERATION, seed=seed)
+        self._first = first
+
+    def sample_independent(self, study: object, trial: object, param_name: str, param_distribution: object) -> object:
+        return self._first[trial.number % len(self._first)][param_name]
 
 
 def _scheduler(experiment: Experiment) -> TrialScheduler | None:
@@ -229,13 +258,21 @@ def _scheduler(experiment: Experiment) -> TrialScheduler | None:
         case "ahb":
             return AsyncHyperBandScheduler(grace_period=1, brackets=BRACKETS, **halving)
         case "hyperband":
-            return HyperBandScheduler(**halving)
+            return _HyperBand(**halving)
         case "pbt":
             mutations = {name: _mutation(distribution) for name, distribution in mutable.items()}
             return _PBTInTurn(hyperparam_mutations=mutations, **population)
         case "pb2":
             warnings.filterwarnings("ignore", module="sklearn.gaussian_process")  # few reports make a poor fit
             return _PB2InTurn(hyperparam_bounds={name: [d.low, d.high] for name, d in mutable.items()}, **population)
+
+
+class _HyperBand(HyperBandScheduler):
+    """HyperBand whose brackets do not wait for models that had ended when an experiment was interrupted."""
+
+    def on_trial_add(self, tune_controller: object, trial: Trial) -> None:
+        if not trial.is_finished():
+            super().on_trial_add(tune_controller, trial)
 
 
 class _InTurn:
@@ -298,11 +335,15 @@ class Reports(tune.Stopper):
         self._rows: list[dict] = []
         self._trials: dict[str, int] = {}  # Tune's name -> ours
         self._again: dict[int, set] = {}  # trial -> what it had reported when it was interrupted
+        self._failures = 0  # in a row
         self._elapsed = 0.0  # seconds, before the last interruption
         self._start = time.monotonic()
 
     def __call__(self, trial_id: str, result: dict) -> bool:
         self._add(trial_id, result)
+        self._failures = self._failures + 1 if result["state"] == "failed" else 0
+        if self._failures == _TOO_MANY:  # they cost next to nothing: the budget would last for ever
+            raise RuntimeError(f"{_TOO_MANY} models in a row could not be trained: {result['error']}")
         if self.stop_all():
             part = self._path.with_suffix(".part")  # moved, so that a file that is there is whole
             pd.DataFrame(self._rows).to_parquet(part)

@@ -142,6 +142,9 @@ for _case in ("hgd-cifar10", "hgd-cifar100"):
     }
     DEFAULTS[_case] = _HGD_NETWORK | _middle
 
+# Where lr and momentum are learnt, they are kept in the domains that they have where they are searched (HGD T2).
+RATE_BOUNDS = {name: (SPACES["hgd-cifar10"][name].low, SPACES["hgd-cifar10"][name].high) for name in ("lr", "momentum")}
+
 # GSOS Fig 1 is a picture; these groups follow from its importance weights and the 4:3:3 split of iterations.
 GROUPS: dict[str, list[list[str]]] = {
     "gsos": [

@@ -74,8 +74,10 @@ def hgd_records(
 ) -> pd.DataFrame:
     """The reports of HGD's study at a profile's sizes (`experiments.COLUMNS`), read and trained as in `hia_records`.
 
-    70 % of the images train and 30 % validate, as in HGD 5. The runs of a case study have their own seeds, which all
-    algorithms and variants share.
+    30 % of the training images validate (HGD 5); where a dataset has no test part, as many are set aside and not used.
+    The runs of a case study have their own seeds, which all algorithms and variants share.
+
+    Raises ValueError where there are not as many cases as datasets.
     """
     from gsos import experiments
 
@@ -85,6 +87,8 @@ def hgd_records(
     from gsos.evaluation import study_seed
     from gsos.schedulers import Experiment
 
+    if len(size["cases"]) != len(size["datasets"]):
+        raise ValueError(f"CASES must name one case study a dataset, not {size['cases']} for {size['datasets']}")
     images = {name: load(name, n_train=size["n_train"], valid_fraction=0.3, seed=seed) for name in size["datasets"]}
     planned = [
         Experiment(case, dataset, algorithm, variant, run, size["budget"], size["max_epochs"], size["width_divisor"],

@@ -21,7 +21,8 @@ class CNN(tune.Trainable):
     A step reports validation_accuracy; what the model is (NETWORK, multiply_adds of an image); epoch, of its weights;
     copied_from, the trial that it has them from, if it took them over just before, else ""; and of the epoch
     train_seconds (without evaluation), images (trained on), lr and momentum (at its end) and state: "complete",
-    "diverged" where a loss or a weight is not finite, or "failed" where PyTorch could not train: accuracy is then 0.
+    "diverged" where a loss or a weight is not finite, or "failed" where PyTorch could not train (error says why):
+    accuracy is then 0.
     """
 
     def setup(self, config: dict, arrays: tuple, fixed: Mapping[str, object], seed: int, device: str, reset: bool):
@@ -56,7 +57,7 @@ class CNN(tune.Trainable):
     def step(self) -> dict:
         self._epoch += 1
         torch.manual_seed(epoch_seed(self._seed, self._epoch))
-        clock, accuracy = Clock(self._device), 0.0
+        clock, accuracy, failure = Clock(self._device), 0.0, ""
         try:
             with clock:
                 loss = train_epoch(
@@ -69,7 +70,7 @@ class CNN(tune.Trainable):
         except (RuntimeError, MemoryError) as error:
             if "CUDA error" in str(error):  # the device is lost to this process
                 raise
-            state = "failed"
+            state, failure = "failed", f"{type(error).__name__}: {error}"[:500]
         copied_from, self._copied_from = self._copied_from, ""
         rates = {name: self._optimizer.param_groups[0][name] for name in ("lr", "momentum")}
         return rates | {
@@ -81,6 +82,7 @@ class CNN(tune.Trainable):
             "train_seconds": clock.seconds(),
             "images": len(self._y),
             "state": state,
+            "error": failure,
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

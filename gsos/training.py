@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gsos.cnn import build_cnn, is_clipped, multiply_adds
 from gsos.datasets import ImageDataset
 from gsos.hypergradient import HypergradientSGD
-from gsos.space import DEFAULTS, SPACES
+from gsos.space import DEFAULTS, RATE_BOUNDS
 
 _EVALUATION_BATCH = 256  # fits a core's cache; fixed, since it decides the last bits of a loss
 
@@ -146,7 +146,7 @@ def make_optimizer(config: Mapping[str, object], model: nn.Module) -> torch.opti
     """Adam; SGD, plain (HIA, GSOS) unless the configuration has a momentum; "hgd", which learns its lr and momentum.
 
     "hgd" is `HypergradientSGD`: it starts from the configuration's lr and momentum, takes its hyper_lr and
-    hyper_momentum_lr, and keeps lr and momentum in the domains that they have where they are searched (HGD T2).
+    hyper_momentum_lr, and keeps lr and momentum within `space.RATE_BOUNDS`.
     """
     match str(config["optimizer"]).lower():
         case "adam":
@@ -159,15 +159,10 @@ def make_optimizer(config: Mapping[str, object], model: nn.Module) -> torch.opti
             return HypergradientSGD(
                 model.parameters(),
                 **{name: config[name] for name in ("lr", "momentum", "hyper_lr", "hyper_momentum_lr")},
-                lr_bounds=_domain("lr"),
-                momentum_bounds=_domain("momentum"),
+                lr_bounds=RATE_BOUNDS["lr"],
+                momentum_bounds=RATE_BOUNDS["momentum"],
             )
     raise ValueError(f"optimizer must be Adam, SGD or hgd, not {config['optimizer']!r}")
-
-
-def _domain(name: str) -> tuple[float, float]:
-    distribution = SPACES["hgd-cifar10"][name]
-    return distribution.low, distribution.high
 
 
 class Normaliser:
@@ -240,6 +235,9 @@ def _check(config: Mapping[str, object]) -> None:
         raise ValueError(f"unknown hyperparameter {unknown[0]!r}; the CNN knows {', '.join(sorted(_KNOWN))}")
     if missing := sorted(_NEEDED - set(config)):
         raise ValueError(f"the configuration lacks {', '.join(missing)}; `space.DEFAULTS` has complete ones")
+    rates = ("momentum", "hyper_lr", "hyper_momentum_lr")
+    if str(config["optimizer"]).lower() == "hgd" and (missing := [name for name in rates if name not in config]):
+        raise ValueError(f"optimizer hgd needs {', '.join(missing)} in the configuration")
     for name in ("epoch", "batch_size", "num_conv_layers", "kernel", "stride"):
         if not (isinstance(config[name], Integral) and config[name] >= 1):
             raise ValueError(f"{name} must be a positive integer, not {config[name]!r}")

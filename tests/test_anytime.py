@@ -29,7 +29,8 @@ def experiment(
             "state": "complete", "validation_accuracy": np.array(accuracies, dtype=float),
             "images": np.arange(1, n + 1) * 100, "train_seconds": np.arange(1.0, n + 1) if seconds is None else seconds,
             "seconds": np.arange(1.0, n + 1) * 2, "budget": 6.0, "max_epochs": 9, "width_divisor": 8, "seed": 5,
-            "n_classes": n_classes,
+            "n_classes": n_classes, "n_valid": 400, "batch_size": 16,
+            **dict.fromkeys(("num_filters_1", "num_filters_2", "num_filters_3", "num_fc_units_1", "num_fc_units_2"), 8),
         }
         | columns
     )  # fmt: skip
@@ -379,9 +380,31 @@ def test_claims_on_the_controls_by_hand():
 
 def test_algorithms_that_end_above_chance_are_counted():
     frames = [experiment([0.5], "hgd", run, algorithm) for algorithm, run in product(ALGORITHMS, range(2))]
-    frames[3] = experiment([0.05, 0.1], "hgd", 1, "ahb")
+    frames[2] = experiment([0.15], "hgd", 0, "ahb")  # chance 0.1, three standard errors of 400 images: 0.145
+    frames[5] = experiment([0.05, 0.144], "hgd", 1, "genetic")
     frames[6] = experiment([0.1, 0.9], "hgd", 0, "hyperband", seconds=[1, 7])  # after the end
     assert anytime.claim_results(together(*frames), **FEW)["HGD-10"].value == 4
+
+
+def test_what_learning_does_by_batch_size():
+    """By hand: one network a batch size, an epoch of 1 s with SGD and of 1.5 s with HGD."""
+    frames = [
+        experiment([0.5] * 4, "hgd", seconds=[1.5, 3, 4.5, 6], batch_size=4, lr=[0.1, 0.2, 0.2, 0.3], momentum=0.8),
+        experiment([0.5] * 4, "fixed", batch_size=4),
+        experiment(
+            [0.5] * 3, "hgd", 1, batch_size=64, state=["complete", "complete", "diverged"], momentum=[0.7, 0.9, 0.7]
+        ),
+    ]
+    table = anytime.by_batch_size(together(*frames), {"lr": (0.01, 0.3), "momentum": (0.7, 0.99)})
+    small, large = table.loc[(*DIGITS, 4)], table.loc[(*DIGITS, 64)]
+    assert (small.n, small.lr, small.momentum, small.at_bound) == pytest.approx((4, 0.2, 0.8, 0.25))
+    assert small.slower == pytest.approx(1.5)
+    assert (large.n, large.momentum, large.at_bound) == pytest.approx((2, 0.8, 0.5)) and np.isnan(large.slower)
+
+
+def test_ties_do_not_decide_for_the_paper():
+    frames = [experiment([0.5], variant, 0, a) for a, variant in product(ALGORITHMS, ("hgd", "sgd"))]
+    assert anytime.claim_results(together(*frames), **FEW)["HGD-32"].value == list(ALGORITHMS)[::-1]
 
 
 def test_models_whose_lr_falls_are_counted():

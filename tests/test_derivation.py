@@ -63,7 +63,7 @@ def test_what_the_printed_equations_get_right_and_wrong():
     for seed in range(5):
         found = check_equations(seed=seed)
         assert found["Eq 5"] < 1e-12 and found["Eq 9"] < 1e-12
-        assert found["before Eq 8"] == pytest.approx(2) and found["Eq 9, heavy-ball"] == pytest.approx(2)
+        assert found["dθ/dγ"] == pytest.approx(2) and found["Eq 9, heavy-ball"] == pytest.approx(2)
         assert found["Eq 4"] > 1e-3 and found["Eq 8"] > 1e-3
         assert found["cosine"] == pytest.approx(-1)
 

@@ -5,17 +5,20 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import product
 
 import pandas as pd
 import pytest
 import yaml
 
-from gsos import __version__, profiles, published, records
+from gsos import __version__, experiments, profiles, published, records
 from gsos.paths import DATA, ROOT
+from gsos.schedulers import ALPHA_0, GAMMA_0, POPULATION_BASED
 from gsos.space import DEFAULTS, SPACES, divide_epochs
 from gsos.strategy import split_iterations, startups
+from gsos.trainable import NETWORK
 
-CONDA_NAMES = {"torch": "pytorch", "ray": "ray-default"}
+CONDA_NAMES = {"torch": "pytorch", "ray": "ray-tune"}
 
 
 def requirement_names(requirements):
@@ -83,6 +86,10 @@ README_CODE = {  # what each Python block of the README is, with what is asked o
     "tpe_and_gsos": ("print(abs(gsos.current['lr'] - 0.01) < 0.01, config.group, len(tpe.ask()))", ["True", "2", "10"]),
     "optuna_sampler": ("print(study.best_value > 0.85, len(study.trials))", ["True", "30"]),
     "optuna_importance": ("print(max(weights, key=weights.get), len(study.trials))", ["x", "90"]),
+    "hypergradients": (
+        "print(torch.nn.functional.mse_loss(model(x), y) < 1e-6, optimizer.param_groups[0]['lr'] > 0.01)",
+        ["tensor(True)", "True"],
+    ),
     "training": ("    print(len(frame), record.state, len(rung))", ["100", "complete", "1"]),
 }
 
@@ -130,6 +137,30 @@ def test_committed_quick_records_of_gsos_are_whole():
     assert len(frame) == n * size["n_rounds"] * len(size["datasets"]) * len(size["strategies"])
 
 
+def test_committed_quick_reports_of_hgd_are_whole():
+    frame = experiments.load(DATA / "records" / "hgd" / "quick.parquet")
+    size = profiles.sizes("06", "quick")
+    assert not frame.duplicated(experiments.KEY).any() and set(frame.study) == {size["study"]}
+    assert set(zip(frame.case, frame.dataset, strict=True)) == set(zip(size["cases"], size["datasets"], strict=True))
+    grouped = frame.groupby(["case", "algorithm", "variant", "run"])
+    expected = product(size["cases"], size["algorithms"], size["variants"], range(size["n_runs"]))
+    assert set(grouped.groups) == set(expected)
+    assert frame[["settings", "version", "device", "finished", "seed"]].notna().all(axis=None)
+    assert frame.validation_accuracy.between(0, 1).all() and (frame.budget == size["budget"]).all()
+    for key, reports in grouped:
+        assert reports.report.tolist() == list(range(len(reports))), key
+        costs = reports[["train_seconds", "images", "seconds"]]
+        assert (costs.diff().iloc[1:] > 0).all(axis=None), key
+        assert reports.train_seconds.iloc[-2] < size["budget"] <= reports.train_seconds.iloc[-1], key
+    population_based = frame.algorithm.isin(POPULATION_BASED)
+    assert (frame[population_based].groupby(["algorithm", "variant"]).copied_from.max() >= 0).all()
+    assert (frame[~population_based].copied_from == -1).all()
+    start = frame[frame.variant == "fixed"]
+    assert (start.lr == ALPHA_0).all() and (start.momentum == GAMMA_0).all()
+    first = frame[(frame.trial == 0) & (frame.epoch == 1)]  # all of a run try the same network first
+    assert (first.groupby(["case", "run"])[list(NETWORK)].nunique() == 1).all(axis=None)
+
+
 def test_published_tables_of_hia():
     amounts = published.table("hia_figure_2")
     assert amounts.amount.sum() == 11_150 and len(amounts) == 10
@@ -144,4 +175,6 @@ def test_published_tables_of_hia():
 
 def test_committed_parquet_has_described_columns():
     for path in (DATA / "records").rglob("*.parquet"):
-        assert set(pd.read_parquet(path).columns) <= set(records.describe().index), path
+        of_reports = path.parent.name == "hgd"
+        described = [column.name for column in (experiments.COLUMNS if of_reports else records.COLUMNS)]
+        assert set(pd.read_parquet(path).columns) <= set(described), path

@@ -16,6 +16,7 @@ from gsos.space import (
     SPACES,
     check_config,
     decode,
+    divide_widths,
     encode,
     from_unit,
     grid,
@@ -129,6 +130,36 @@ def test_defaults_cover_their_space_lie_in_it_and_build_a_network(name):
     check_config({key: default[key] for key in space}, space)
     linear = build_cnn(default, (3, 32, 32), 10)[-1]
     assert linear.out_features == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),  # HGD T2 / 16, none below 4, each once
+    [
+        ("hgd-cifar10", [[4, 8, 16, 32]] * 3 + [[8, 16, 32, 64, 128], [4, 8, 16]]),
+        (
+            "hgd-cifar100",
+            [[4, 8], [4, 8, 16, 32, 64, 128], [4, 8, 16, 32, 64, 128, 256]]
+            + [[4, 8, 16, 32, 64, 128, 256], [4, 8, 16, 32, 64, 128]],
+        ),
+    ],
+)
+def test_widths_are_divided_and_nothing_else(name, by_hand):
+    space, defaults = divide_widths(SPACES[name], DEFAULTS[name], 16)
+    widths = ["num_filters_1", "num_filters_2", "num_filters_3", "num_fc_units_1", "num_fc_units_2"]
+    assert [list(space[key].choices) for key in widths] == by_hand
+    assert [defaults[key] for key in widths] == [max(4, DEFAULTS[name][key] // 16) for key in widths]
+    check_config({key: defaults[key] for key in space}, space)
+    assert list(space) == list(SPACES[name]) and list(defaults) == list(DEFAULTS[name])
+    assert all(space[key] == SPACES[name][key] for key in space if key not in widths)
+    assert all(defaults[key] == DEFAULTS[name][key] for key in defaults if key not in widths)
+    assert divide_widths(SPACES[name], DEFAULTS[name], 1) == (SPACES[name], DEFAULTS[name])
+    narrowest, _ = divide_widths(SPACES[name], DEFAULTS[name], 5000)
+    assert {narrowest[key].choices for key in widths} == {(4,)}
+
+
+def test_a_divisor_of_widths_is_at_least_one():
+    with pytest.raises(ValueError, match="divisor must be at least 1, not 0"):
+        divide_widths(SPACES["hgd-cifar10"], DEFAULTS["hgd-cifar10"], 0)
 
 
 def test_groups_are_a_partition_of_their_space():

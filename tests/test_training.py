@@ -198,6 +198,11 @@ def test_lr_and_momentum_are_learnt_within_their_domains():
     assert optimizer.param_groups[0]["momentum_bounds"] == (0.7, 0.99)
 
 
+def test_hypergradients_need_their_rates(digits):
+    with pytest.raises(ValueError, match="optimizer hgd needs hyper_lr, hyper_momentum_lr in the configuration"):
+        training.train(config(optimizer="hgd", momentum=0.9), digits, seed=0)
+
+
 def test_a_network_can_be_trained_with_hypergradients(digits):
     rates = {"lr": 0.02, "momentum": 0.9, "hyper_lr": 1e-3, "hyper_momentum_lr": 1e-3}
     record = training.train(config(optimizer="hgd", epoch=3, **rates), digits, seed=0)
