@@ -1,12 +1,13 @@
 """Run HGD's experiments side by side, each on a Ray of its own with one CPU, and keep the reports of those done."""
 
-import multiprocessing.pool
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -207,13 +208,13 @@ def run_task(experiment: Experiment) -> tuple[pd.DataFrame, dict[str, str]]:
     """In a worker: the reports of an experiment, and their provenance. A worker of a cluster has a child do it: one
     process can be connected to one Ray only."""
     if ray.is_initialized() and ray.get_runtime_context().get_actor_id():
-        return _child().apply(_run_here, (experiment,))
+        return _child().submit(_run_here, experiment).result()
     return _run_here(experiment)
 
 
 @cache
-def _child() -> multiprocessing.pool.Pool:
-    return multiprocessing.get_context("spawn").Pool(1, load_runner, _runner)
+def _child() -> ProcessPoolExecutor:  # not a Pool, whose process Ray would hang where it kills both
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), load_runner, _runner)
 
 
 def _run_here(experiment: Experiment) -> tuple[pd.DataFrame, dict[str, str]]:
