@@ -179,7 +179,6 @@ def test_the_genetic_algorithm_breeds(frame):
     parents, children = models.iloc[:GENERATION], models.iloc[GENERATION : 2 * GENERATION]
     inherited = [np.isin(children[name], parents[name]).mean() for name in ("lr", "momentum")]
     assert np.mean(inherited) > 0.5  # one in eight mutates; independent draws would share none
-    assert not children.lr.isin(parents.lr).all() or len(children.drop_duplicates(["lr", "momentum"])) > 1
     lengths = reports[reports.trial < GENERATION].groupby("trial").epoch.max()
     assert set(lengths) <= {1, 2, MAX_EPOCHS // 3} and lengths.max() == MAX_EPOCHS // 3
 
