@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from math import inf, isfinite
+from sys import maxsize
 from typing import NamedTuple
 from zlib import crc32
 
@@ -16,6 +17,7 @@ from optuna.search_space import intersection_search_space
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from gsos.blocks import BlockTPE
 from gsos.checks import check_count
 from gsos.fanova import fanova
 from gsos.relief import nrrelieff
@@ -64,11 +66,17 @@ class GSOSSampler(BaseSampler):
     "gsos:proposal" of a trial tells the group, and where its values came from: "startup", "model", or, where TPE has
     nothing new to propose, "fallback", which is random too.
 
-    Differs from Algorithm 2 (`strategy.GSOS`), which carries the best values among a group's own trials forward, also
-    where an earlier group had a better trial; here the best trial of all counts. As long as every group finds a better
-    trial than those before, both propose the same.
+    strategy: "grouped" is all of the above. "blocks" is Block TPE (`gsos.blocks`), which tunes everything at once and
+    finds better values than "grouped" and than Optuna's TPE do (notebook 07); it has no groups. Trial 0 has the
+    defaults, the next nine are random. weights, if any, say how often a hyperparameter is changed in the best trial;
+    cost_weight, such as 0.15, prefers trials that take less time, as those before did by the clock.
 
-    Raises ValueError for both groups and weights, groups that are empty or have a name twice, weights that are negative
+    "grouped" differs from Algorithm 2 (`strategy.GSOS`), which carries the best values among a group's own trials
+    forward, also where an earlier group had a better trial; here the best trial of all counts. As long as every group
+    finds a better trial than those before, both propose the same.
+
+    Raises ValueError for an unknown strategy and for arguments of the other one, both groups and weights, groups that
+    are empty or have a name twice, weights that are negative
     or not finite, iterations that are not positive or not one a group, and defaults in no group; when it is asked, for
     several objectives, a hyperparameter that is in no group, and a default outside of its range.
     """
@@ -80,8 +88,19 @@ class GSOSSampler(BaseSampler):
         iterations: Sequence[int] | None = None,
         weights: Mapping[str, float] | None = None,
         defaults: Mapping[str, object] | None = None,
+        strategy: str = "grouped",
+        cost_weight: float = 0.0,
         seed: int | None = None,
     ):
+        if strategy not in ("grouped", "blocks"):
+            raise ValueError(f"strategy must be grouped or blocks, not {strategy!r}")
+        if strategy == "blocks" and (groups is not None or iterations is not None):
+            raise ValueError("strategy 'blocks' tunes everything at once: it takes no groups and no iterations")
+        if strategy == "grouped" and cost_weight:
+            raise ValueError("cost_weight belongs to strategy 'blocks'")
+        self._strategy, self._cost_weight = strategy, cost_weight
+        self._weights = dict(weights) if strategy == "blocks" and weights is not None else None
+        weights = weights if strategy == "grouped" else None
         if groups is not None and weights is not None:
             raise ValueError("give groups or weights, not both: groups follow from weights")
         if wrong := [group for group in groups or () if isinstance(group, str)]:
@@ -153,6 +172,8 @@ class GSOSSampler(BaseSampler):
         return self._fixed(param_name, param_distribution, _best_first(history))
 
     def _turn(self, study: Study, trial: FrozenTrial, history: History) -> "Turn":
+        if self._strategy == "blocks":
+            return EVERYTHING
         plan = self.plan(study)
         if not self._follows(plan):
             groups = self._groups or _estimated_groups(history)
@@ -183,14 +204,21 @@ class GSOSSampler(BaseSampler):
     ) -> tuple[Config, str]:
         """Values of those hyperparameters of the space that are tuned in this turn, and their origin."""
         names = turn.tuned(space)
+        if turn is EVERYTHING and number == 0:
+            return {name: self._fixed(name, space[name], []) for name in names}, "startup"
         axes = Axes({name: space[name] for name in names})
-        own = ((axes.levels(trial.params), loss) for trial, loss in history if trial.number in turn.numbers)
-        told = [(levels, loss) for levels, loss in own if levels]
+        own = ((axes.levels(trial.params), loss, trial) for trial, loss in history if trial.number in turn.numbers)
+        told = [(levels, loss, trial) for levels, loss, trial in own if levels]
         if len(told) < turn.n_startup:
             return axes.at([self._uniform(turn, name, number) for name in names]), "startup"
-        tpe = TPE(axes.space, n_startup=1, seed=seed, first=number - len(told))
-        for levels, loss in told:
-            tpe.tell(levels, loss)
+        options = {"n_startup": 1, "seed": seed, "first": number - len(told)}
+        if turn is EVERYTHING:
+            weights = self._weights and axes.keyed(self._weights)
+            tpe = BlockTPE(axes.space, weights=weights, cost_weight=self._cost_weight, **options)
+        else:
+            tpe = TPE(axes.space, **options)
+        for levels, loss, trial in told:
+            tpe.tell(levels, loss, _seconds(trial))
         proposal = tpe.ask()
         return axes.values(proposal), proposal.origin
 
@@ -239,6 +267,7 @@ class Turn(NamedTuple):
 
 
 WARM_UP = Turn(None, [], range(0), 1)
+EVERYTHING = Turn(None, [], range(maxsize), 10)  # Block TPE's only turn
 
 
 class Axis(NamedTuple):
@@ -275,6 +304,10 @@ class Axes:
     def __init__(self, space: Space):
         self._axes = {name: (str(i), _axis(distribution)) for i, (name, distribution) in enumerate(space.items())}
         self.space = {key: axis.levels for key, axis in self._axes.values()}
+
+    def keyed(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """Weights by the names in `self.space`; of a hyperparameter that has none, the least there is."""
+        return {key: weights.get(name, min(weights.values())) for name, (key, _) in self._axes.items()}
 
     def levels(self, params: Config) -> Config:
         """Values as `self.space` has them, those left out that do not exist or lie outside of their range."""
@@ -322,6 +355,12 @@ def _loss(trial: FrozenTrial, sign: int) -> float:
     if trial.state != TrialState.COMPLETE or any(c > 0 for c in trial.constraints.values()):
         return inf
     return sign * trial.value if isfinite(trial.value) else inf
+
+
+def _seconds(trial: FrozenTrial) -> float | None:
+    """None where a trial was added with no duration."""
+    duration = trial.duration.total_seconds() if trial.duration else 0
+    return duration if duration > 0 else None
 
 
 def _best_first(history: History) -> list[FrozenTrial]:

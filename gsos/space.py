@@ -213,6 +213,11 @@ def sample(space: Space, rng: np.random.Generator) -> Config:
     return from_unit(dict(zip(space, rng.random(len(space)).tolist(), strict=True)), space)
 
 
+def middle(space: Space, rng: np.random.Generator) -> Config:
+    """The middle of each range and of ordered choices, on the scale they are sampled on; other categories at random."""
+    return from_unit({name: 0.5 if is_ordered(d) else rng.random() for name, d in space.items()}, space)
+
+
 def from_unit(position: Mapping[str, float], space: Space) -> Config:
     """The configuration at a position of the unit cube; inactive hyperparameters are left out.
 

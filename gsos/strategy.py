@@ -10,12 +10,14 @@ from typing import Protocol
 
 import numpy as np
 
+from gsos.blocks import BlockTPE
 from gsos.checks import check_count
 from gsos.space import Config, Space, check_config, sample
 from gsos.tpe import TPE, Proposal
 
 SHARES = (4, 3, 3)  # of the iterations, one a group (GSOS 5.4)
 N_STARTUP = 15  # GSOS Algorithm 1
+COST_WEIGHT = 0.15  # of Block TPE where it weighs costs; notebook 07 shows others
 
 
 class Strategy(Protocol):
@@ -24,8 +26,8 @@ class Strategy(Protocol):
     def ask(self) -> Proposal:
         """The next configuration to evaluate, with the hyperparameters that are not tuned."""
 
-    def tell(self, config: Mapping[str, object], loss: float) -> None:
-        """The loss of the next trial; NaN or infinite where it failed."""
+    def tell(self, config: Mapping[str, object], loss: float, cost: float | None = None) -> None:
+        """The loss of the next trial, NaN or infinite where it failed, and what it cost, for those that weigh it."""
 
 
 class RandomSearch:
@@ -40,7 +42,7 @@ class RandomSearch:
         self._n_asked = i + 1
         return Proposal(self._fixed | sample(self._space, np.random.default_rng([self._seed, i])), "random")
 
-    def tell(self, config: Mapping[str, object], loss: float) -> None:
+    def tell(self, config: Mapping[str, object], loss: float, cost: float | None = None) -> None:
         self._n_told += 1
 
 
@@ -55,8 +57,23 @@ class Simultaneous:
         proposal = self._tpe.ask()
         return Proposal(self._fixed | proposal, proposal.origin)
 
-    def tell(self, config: Mapping[str, object], loss: float) -> None:
+    def tell(self, config: Mapping[str, object], loss: float, cost: float | None = None) -> None:
         self._tpe.tell(_part(config, self._tpe.space), loss)
+
+
+class Blocks:
+    """Block TPE on the whole space, which begins with the defaults: beyond the paper (`gsos.blocks`)."""
+
+    def __init__(self, space: Space, defaults: Mapping[str, object], *, cost_weight: float = 0.0, seed: int):
+        self._tpe = BlockTPE(space, default=_part(defaults, space), cost_weight=cost_weight, seed=seed)
+        self._fixed = _without(defaults, space)
+
+    def ask(self) -> Proposal:
+        proposal = self._tpe.ask()
+        return Proposal(self._fixed | proposal, proposal.origin)
+
+    def tell(self, config: Mapping[str, object], loss: float, cost: float | None = None) -> None:
+        self._tpe.tell(_part(config, self._tpe.space), loss, cost)
 
 
 class GSOS:
@@ -109,7 +126,7 @@ class GSOS:
         proposal = self._tpe.ask()
         return Proposal(self.current | proposal, proposal.origin, self._group)
 
-    def tell(self, config: Mapping[str, object], loss: float) -> None:
+    def tell(self, config: Mapping[str, object], loss: float, cost: float | None = None) -> None:
         values = _part(config, self.groups[self._group])
         self._tpe.tell(values, loss)
         self._n_told += 1
@@ -158,7 +175,7 @@ class EpochSchedule:
             config[self._name] = self._fixed[self._name]
         return Proposal(config, proposal.origin)
 
-    def tell(self, config: Mapping[str, object], loss: float) -> None:
+    def tell(self, config: Mapping[str, object], loss: float, cost: float | None = None) -> None:
         known = _part(config, self._tpe.space)
         if self._tpe.n_told not in self._free:
             del known[self._name]
@@ -229,6 +246,8 @@ def make(
         return RandomSearch(space, defaults, seed=seed)
     if name == "simultaneous":
         return Simultaneous(space, n_iterations, defaults, seed=seed)
+    if name in ("blocks", "blocks cost"):
+        return Blocks(space, defaults, cost_weight=COST_WEIGHT if name == "blocks cost" else 0.0, seed=seed)
     iterations = split_iterations(n_iterations)
     if name == "epoch schedule":
         return EpochSchedule(space, groups, iterations, defaults, seed=seed)
@@ -251,6 +270,8 @@ STRATEGIES = {  # name -> label
     "middle epoch": "GSOS, middle epoch first",
     "top epoch": "GSOS, top epoch first",
     "random": "random search",
+    "blocks": "Block TPE",
+    "blocks cost": "Block TPE, cost-aware",
 }
 
 

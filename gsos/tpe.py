@@ -105,8 +105,10 @@ class TPE:
                 break
         return Proposal(config, "fallback")
 
-    def tell(self, config: Mapping[str, object], loss: float) -> None:
+    def tell(self, config: Mapping[str, object], loss: float, cost: float | None = None) -> None:
         """A finished trial. Hyperparameters that did not exist in it are missing from its configuration.
+
+        cost: not weighed here.
 
         Raises ValueError for an unknown hyperparameter, for a value outside the space, and, since Algorithm 1 has no
         conditions, for a missing one where the estimator is plain.

