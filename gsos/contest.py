@@ -15,7 +15,7 @@ from gsos.blocks import BlockTPE
 from gsos.integrations import groups_of
 from gsos.peers import EstimatedGSOS, GIFLike, HyperoptTPE, OptunaTPE
 from gsos.problems import PROBLEMS
-from gsos.replay import TABLES, Surface, Table
+from gsos.replay import KINDS, TABLES, Surface, Table
 from gsos.space import Config, middle, sample
 from gsos.strategy import COST_WEIGHT, GSOS, EpochSchedule, RandomSearch, Simultaneous, split_iterations
 from gsos.tpe import TPE
@@ -64,13 +64,16 @@ Problem = Table | Surface | Function
 
 
 def open_problem(name: str) -> Problem:
-    """A table, a function of `gsos.problems` or a surface ("KIND SEED") by its name."""
+    """A table, a function of `gsos.problems` or a surface ("KIND SEED") by its name. Raises ValueError for others."""
     if name in TABLES:
         return Table(name)
     if name in PROBLEMS:
         return Function(name)
     kind, _, seed = name.rpartition(" ")
-    return Surface(kind, int(seed) if seed.isdigit() else -1)
+    if kind not in KINDS or not seed.isdigit():
+        known = ", ".join([*TABLES, *PROBLEMS, *(f"{kind} SEED" for kind in KINDS)])
+        raise ValueError(f"problem must be one of {known}, not {name!r}")
+    return Surface(kind, int(seed))
 
 
 class _Repeating(BlockTPE):
@@ -140,10 +143,10 @@ STRATEGIES: dict[str, Contestant] = {
     "random": Contestant("random search", lambda problem, n, seed: RandomSearch(problem.space, {}, seed=seed)),
     "hyperopt": Contestant("Hyperopt", lambda problem, n, seed: HyperoptTPE(problem.space, seed=seed)),
     "optuna independent": Contestant(
-        "Optuna, independent", lambda problem, n, seed: OptunaTPE(problem.space, seed=seed, multivariate=False)
+        "independent Optuna", lambda problem, n, seed: OptunaTPE(problem.space, seed=seed, multivariate=False)
     ),
     "optuna multivariate": Contestant(
-        "Optuna, multivariate", lambda problem, n, seed: OptunaTPE(problem.space, seed=seed, multivariate=True)
+        "multivariate Optuna", lambda problem, n, seed: OptunaTPE(problem.space, seed=seed, multivariate=True)
     ),
     "tpe": Contestant("our TPE", lambda problem, n, seed: Simultaneous(problem.space, n, {}, seed=seed)),
     "gsos": Contestant("GSOS, true order", partial(_gsos, order="true")),
@@ -172,9 +175,15 @@ VARIANTS: dict[str, Contestant] = {  # of Block TPE: one change each
     "bandwidth .2": Contestant("bandwidth .2", partial(_blocks, bandwidth=0.2)),
     "weights": Contestant("blocks by true total effects", _weighted),
     "weights reversed": Contestant("blocks by reversed effects", partial(_weighted, reverse=True)),
-    "cost .3": Contestant("cost weight .3", partial(_blocks, cost_weight=0.3)),
-    "cost .6": Contestant("cost weight .6", partial(_blocks, cost_weight=0.6)),
+    "cost .1": Contestant("cost weight .1", partial(_blocks, cost_weight=0.1)),
+    "cost 1": Contestant("cost weight 1", partial(_blocks, cost_weight=1.0)),
 }
+
+
+NEED_NO_TRUTH = (  # these play where exact importance is not known
+    *("random", "hyperopt", "optuna independent", "optuna multivariate", "tpe", "gsos estimated", "gif-like"),
+    *("blocks", "blocks cost", "repeats", "random default", "no blocks", "blocks only", "bandwidth .05"),
+)
 
 
 def play(problem: Problem, strategy: object, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -200,6 +209,7 @@ def run_contest(
     strategies: Sequence[str],
     seeds: Sequence[int],
     *,
+    own: Mapping[str, Callable[..., object]] | None = None,
     n: int = 100,
     store: str | Path,
     workers: int | None = None,
@@ -209,17 +219,24 @@ def run_contest(
 
     strategies: keys of STRATEGIES and VARIANTS; "cost schedule" runs only where a `cost_driver` is. store: a folder,
     where each problem's runs of a strategy are a Parquet file as soon as they are done, and taken from when the same
-    is asked for again. workers: processes; None: one a core. The records do not depend on it.
+    is asked for again. own: further strategies, run each time: name -> function of (problem, n, seed) that gives an
+    object with ask() and tell(config, loss, cost); one that other processes can import, where there are several.
+    workers: processes; None: one a core; 1: this one. The records do not depend on it.
 
-    Raises ValueError for an unknown problem or strategy.
+    Raises ValueError for an unknown problem or strategy, and for an own strategy whose name is taken.
     """
-    if unknown := [name for name in strategies if name not in STRATEGIES | VARIANTS]:
-        raise ValueError(f"strategies must be of {', '.join(STRATEGIES | VARIANTS)}, not {unknown[0]!r}")
+    own, known = dict(own or {}), STRATEGIES | VARIANTS
+    if unknown := [name for name in strategies if name not in known]:
+        raise ValueError(f"strategies must be of {', '.join(known)}, not {unknown[0]!r}")
+    if taken := own.keys() & known.keys():
+        raise ValueError(f"own strategies need other names than {sorted(taken)}")
     store = Path(store)
     store.mkdir(parents=True, exist_ok=True)
     has_driver = {name: cost_driver(open_problem(name)) is not None for name in problems}
-    pairs = [(p, s) for p in problems for s in strategies if s != "cost schedule" or has_driver[p]]
-    tasks = [(p, s, list(seeds), n, store) for p, s in pairs]
+    pairs = [(p, s) for p in problems for s in [*strategies, *own] if s != "cost schedule" or has_driver[p]]
+    tasks = [(p, s, own.get(s), list(seeds), n, store) for p, s in pairs]
+    if workers == 1:
+        return to_frame([_run_task(task) for task in tqdm(tasks, disable=not progress)])
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])  # so that it is imported once, not once a process
     with context.Pool(workers, initializer=_one_thread) as pool:
@@ -240,13 +257,13 @@ def _one_thread() -> None:
     threadpool_limits(1)
 
 
-def _run_task(task: tuple[str, str, list[int], int, Path]) -> pd.DataFrame:
-    name, strategy, seeds, n, store = task
+def _run_task(task: tuple[str, str, Callable[..., object] | None, list[int], int, Path]) -> pd.DataFrame:
+    name, strategy, make, seeds, n, store = task
     path = store / f"{name} {strategy} {n} {zlib.crc32(repr(seeds).encode()):08x}.parquet".replace(" ", "_")
-    if path.is_file():
+    if path.is_file() and make is None:
         return pd.read_parquet(path)
-    problem, contestant = open_problem(name), (STRATEGIES | VARIANTS)[strategy]
-    runs = [play(problem, contestant.make(problem, n, seed), n, seed) for seed in seeds]
+    problem, make = open_problem(name), make or (STRATEGIES | VARIANTS)[strategy].make
+    runs = [play(problem, make(problem, n, seed), n, seed) for seed in seeds]
     frame = pd.DataFrame(
         {
             "problem": name,

@@ -1,4 +1,7 @@
-"""Strategies to compare with, behind the interface of `gsos.strategy`: Optuna's TPE, Hyperopt's, and GSOS relatives."""
+"""Strategies to compare with, behind the interface of `gsos.strategy`: Optuna's TPE, Hyperopt's, and GSOS relatives.
+
+They are told finite losses.
+"""
 
 import warnings
 from collections.abc import Mapping
@@ -63,7 +66,7 @@ class HyperoptTPE:
         """The next configuration to evaluate."""
         ids = self._trials.new_trial_ids(1)
         self._trials.refresh()
-        (self._doc,) = self._suggest(ids, self._domain, self._trials, int(self._rng.integers(2**31)))
+        (self._doc,) = self._suggest(ids, self._domain, self._trials, int(self._rng.integers(2**31 - 1)))
         chosen = {name: values[0] for name, values in self._doc["misc"]["vals"].items()}
         return {name: _from_hyperopt(d, chosen[name]) for name, d in self._space.items()}
 
@@ -81,27 +84,26 @@ def _hyperopt(name: str, distribution: object) -> object:
 
     match distribution:
         case CategoricalDistribution(choices=choices) if is_ordered(distribution):
-            return hp.uniformint(name, 0, len(choices) - 1)
+            return hp.quniform(name, -0.5, len(choices) - 0.5, 1)  # `uniformint` gives half a share to either end
         case CategoricalDistribution(choices=choices):
             return hp.choice(name, list(range(len(choices))))
         case FloatDistribution(low=low, high=high, log=True):
             return hp.loguniform(name, np.log(low), np.log(high))
-        case FloatDistribution(low=low, high=high):
+        case IntDistribution(low=low, high=high, log=True):
+            return hp.qloguniform(name, np.log(low - 0.5), np.log(high + 0.5), 1)
+        case FloatDistribution(low=low, high=high, step=None):
             return hp.uniform(name, low, high)
-        case IntDistribution(low=low, high=high, step=step, log=True):
-            return hp.qloguniform(name, np.log(low - 0.5), np.log(high + 0.5), step)
-        case IntDistribution(low=low, high=high, step=step):
-            return hp.quniform(name, low - step / 2, high + step / 2, step)
-    raise TypeError(f"distribution must be one of Optuna's, not {distribution!r}")
+    low, high, step = distribution.low, distribution.high, distribution.step
+    return hp.quniform(name, -0.5, (high - low) / step + 0.5, 1)  # it rounds to multiples: hence the number of the step
 
 
 def _from_hyperopt(distribution: object, value: float) -> object:
     match distribution:
         case CategoricalDistribution(choices=choices):
-            return choices[int(value)]
-        case IntDistribution(low=low, high=high):
-            return min(max(int(value), low), high)
-    return min(max(float(value), distribution.low), distribution.high)
+            return choices[min(int(value), len(choices) - 1)]
+        case IntDistribution(low=low, step=step, log=False) | FloatDistribution(low=low, step=float(step)):
+            value = low + step * int(value)
+    return type(distribution.low)(min(max(value, distribution.low), distribution.high))
 
 
 class EstimatedGSOS:

@@ -1,7 +1,5 @@
 """What the records of `gsos.contest` say: regret after so many evaluations or seconds, ratios with intervals, ranks."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -84,11 +82,15 @@ def critical_difference(n_strategies: int, n_problems: int, alpha: float = 0.1) 
     return float(q * np.sqrt(n_strategies * (n_strategies + 1) / (6 * n_problems)))
 
 
-def select(records: pd.DataFrame, problems: Sequence[str] | None = None, families: Sequence[str] | None = None):
-    """The records of some problems or families."""
-    chosen = np.ones(len(records), dtype=bool)
-    if problems is not None:
-        chosen &= records.problem.isin(problems)
-    if families is not None:
-        chosen &= records.family.isin(families)
-    return records[chosen]
+def curves(records: pd.DataFrame, per: str = "evaluation", n_points: int = 60) -> pd.DataFrame:
+    """Geometric mean regret of each strategy (a column) by evaluations, or by units of time spent (per="seconds").
+
+    A unit is a problem's mean seconds of a training. Time ends where the cheapest strategy's budget does.
+    """
+    if per == "evaluation":
+        at = sorted(set(records.evaluation))
+        return pd.DataFrame({n: geometric_mean(after_evaluations(records, n)) for n in at}).T.rename_axis("evaluations")
+    spent = records.groupby(["strategy", "problem", "seed"], observed=True).seconds.sum()
+    end = spent.groupby("strategy", observed=True).mean().min()
+    at = np.linspace(end / n_points, end, n_points)
+    return pd.DataFrame({t: geometric_mean(after_seconds(records, t)) for t in at}).T.rename_axis("units")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -50,10 +51,15 @@ def gsos_records(
     """The records of GSOS's study at a profile's sizes, read and trained as in `hia_records`."""
     if profile == "recorded":
         return _recorded("gsos", size)
+    frames = _run_strategies(profile, size, seed=seed, device=device, workers=workers)
+    return _export(frames, "gsos", profile)
+
+
+def _run_strategies(profile: str, size: Mapping[str, object], *, seed: int, **options: object) -> list[pd.DataFrame]:
     from gsos.datasets import load
     from gsos.tuning import run_strategies
 
-    options = {"study": size["study"], "workers": workers, "device": device, "seed": seed}
+    options |= {"study": size["study"], "seed": seed}
     options |= {"store": RUNS / profile / "trials.journal", "committed": _committed("gsos", profile)}
     space, defaults = divide_epochs(SPACES["gsos"], DEFAULTS["gsos"], size["epoch_divisor"])
     options |= {"space": space, "defaults": defaults, "n_iterations": size["n_iterations"]}
@@ -61,7 +67,7 @@ def gsos_records(
     for name in size["datasets"]:
         images = load(name, n_train=size["n_train"], size=size["image_size"], seed=seed)
         frames.append(run_strategies(size["strategies"], images, rounds=range(size["n_rounds"]), **options))
-    return _export(frames, "gsos", profile)
+    return frames
 
 
 def hgd_records(
@@ -102,6 +108,63 @@ def hgd_records(
     frame = experiments.run_experiments(planned, images, store=RUNS / profile / "hgd", **options)
     records.export(frame, RUNS / profile / "records" / "hgd.parquet")
     return frame
+
+
+class Beyond(NamedTuple):
+    """The records of notebook 07."""
+
+    contest: pd.DataFrame  # strategies and variants of Block TPE (`contest.COLUMNS`)
+    tuning: pd.DataFrame  # variants on other seeds
+    judges: pd.DataFrame  # of importance (`judging.COLUMNS`)
+    trials: pd.DataFrame  # strategies on images (`records.COLUMNS`)
+
+
+def beyond_records(
+    profile: str,
+    size: Mapping[str, object],
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int | None = None,
+) -> Beyond:
+    """The records of the study on tables, functions and images at a profile's sizes, read and made as in `hia_records`.
+
+    Strategies on images run as in GSOS's study with the quick profile. Seeds on tables are apart: 0 and on for tuning,
+    100 and on for the contest.
+    """
+    folder = DATA / "records" / "beyond"
+    if profile == "recorded":
+        contest, tuning, judges = (pd.read_parquet(folder / f"{name}.parquet") for name in _BEYOND)
+        trials = records.select(records.load(folder / "trials.parquet"), size["study"], size["datasets"])
+        return Beyond(contest, tuning, judges, trials)
+    from gsos.contest import NEED_NO_TRUTH, PROBLEMS, STRATEGIES, VARIANTS, run_contest
+    from gsos.judging import SIZES, run_judges
+    from gsos.profiles import sizes
+    from gsos.replay import TABLES
+
+    tables = list(size["tables"] or TABLES)
+    functions = list(PROBLEMS if size["functions"] is None else size["functions"])
+    contestants = list(size["contestants"] or STRATEGIES | VARIANTS)
+    options = {"n": size["marks"][-1], "store": RUNS / profile / "contest", "workers": workers}
+    seeds = range(100 + seed, 100 + seed + size["n_seeds"])
+    tuned = [name for name in contestants if name in ("blocks", "optuna multivariate") or name in VARIANTS]
+    contest = pd.concat(
+        [
+            run_contest(tables, contestants, seeds, **options),
+            run_contest(functions, [name for name in contestants if name in NEED_NO_TRUTH], seeds, **options),
+        ]
+    )
+    tuning = run_contest(tables, tuned, range(seed, seed + size["n_tuning_seeds"]), **options)
+    judging = {"sizes": size["judge_sizes"] or SIZES, "n_seeds": size["n_judge_seeds"], "workers": workers}
+    judges = run_judges(tables, **judging, store=RUNS / profile / "judges")
+    for name, frame in zip(_BEYOND, (contest, tuning, judges), strict=True):
+        records.export(frame, RUNS / profile / "records" / f"{name}.parquet")
+    sizes_of_trials = sizes("04", "quick") | {name: size[name] for name in size.keys() & sizes("04", "quick").keys()}
+    frames = _run_strategies(profile, sizes_of_trials, seed=seed, device=device, workers=workers)
+    return Beyond(contest, tuning, judges, _export(frames, "trials", profile))
+
+
+_BEYOND = ("contest", "tuning", "judges")
 
 
 def _recorded(kind: str, size: Mapping[str, object]) -> pd.DataFrame:

@@ -87,6 +87,8 @@ README_CODE = {  # what each Python block of the README is, with what is asked o
     "importance": ("print(weights.argmin(), len(pairs), anova.r2 > 0.8)", ["2", "3", "True"]),
     "tpe_and_gsos": ("print(abs(gsos.current['lr'] - 0.01) < 0.01, config.group, len(tpe.ask()))", ["True", "2", "10"]),
     "optuna_sampler": ("print(study.best_value > 0.85, len(study.trials))", ["True", "30"]),
+    "blocks": ("print(study.best_value < 0.5, study.trials[0].params['x'])", ["True", "0.0"]),
+    "contest": ("print(len(records), records.strategy.nunique())", ["2000", "4"]),
     "optuna_importance": ("print(max(weights, key=weights.get), len(study.trials))", ["x", "90"]),
     "hypergradients": (
         "print(torch.nn.functional.mse_loss(model(x), y) < 1e-6, optimizer.param_groups[0]['lr'] > 0.01)",

@@ -22,6 +22,7 @@ from gsos.space import (
     grid,
     is_active,
     is_ordered,
+    middle,
     sample,
     to_unit,
 )
@@ -289,6 +290,26 @@ def test_a_position_by_hand():
     config = {"lr": 1e-3, "dropout_rate": 0.3, "num_filters_1": 16, "num_conv_layers": 2}
     # log(1e3)/log(1e5), 0.3/0.9, log(16/3.5)/log(64.5/3.5), (2 - 0.5)/3
     assert to_unit(config, space) == pytest.approx([0.6, 1 / 3, 1.519826 / 2.913902, 0.5], rel=1e-6)
+
+
+def test_the_middle_by_hand():
+    space = {
+        "lr": FloatDistribution(1e-6, 1e-2, log=True),
+        "dropout": FloatDistribution(-1.0, 4.0),
+        "units": IntDistribution(8, 256, log=True),
+        "epoch": IntDistribution(1, 9),
+        "batch": CategoricalDistribution([4, 16, 64]),
+        "name": CategoricalDistribution(["a", "b"]),
+    }
+    found = [middle(space, np.random.default_rng(seed)) for seed in range(20)]
+    for config in found:
+        assert config == {"lr": pytest.approx(1e-4), "dropout": 1.5, "epoch": 5, "batch": 16} | {
+            "units": 44,  # sqrt(7.5 * 256.5) = 43.9
+            "name": config["name"],
+        }
+    assert {config["name"] for config in found} == {"a", "b"}
+    assert found[3] == middle(space, np.random.default_rng(3))
+    assert "num_filters_3" not in middle(SPACES["hia"], np.random.default_rng(0))  # two layers of one to three
 
 
 def test_what_does_not_exist_has_no_position():

@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from gsos.blocks import BlockTPE
 from gsos.space import DEFAULTS, GROUPS, SPACES, check_config, sample, to_unit
 from gsos.strategy import (
+    COST_WEIGHT,
     GSOS,
     STRATEGIES,
+    Blocks,
     EpochSchedule,
     Simultaneous,
     check_groups,
@@ -163,6 +166,33 @@ def test_the_callers_arguments_stay_as_they_are():
 
 
 # The controls.
+
+
+@pytest.mark.parametrize(("name", "cost_weight"), [("blocks", 0.0), ("blocks cost", COST_WEIGHT)])
+def test_blocks_are_block_tpe_on_the_whole_space_from_the_defaults(name, cost_weight):
+    def cost(config):
+        return config["epoch"] / config["batch_size"]
+
+    blocks = strategy(name, 30, 3)
+    tpe = BlockTPE(SPACE, default={key: DEFAULT[key] for key in SPACE}, cost_weight=cost_weight, seed=3)
+    for i in range(30):
+        proposal, expected = blocks.ask(), tpe.ask()
+        assert facts([proposal]) == [(EXTRAS | expected, "startup" if i < 10 else "model", None)]
+        assert i > 0 or proposal == DEFAULT
+        blocks.tell(proposal, loss(proposal), cost(proposal))
+        tpe.tell(expected, loss(proposal), cost(proposal))
+
+
+def test_blocks_weigh_costs_where_their_name_says_so():
+    runs = {}
+    for name in ("blocks", "blocks cost"):
+        runs[name] = [strategy(name, 30, 4), strategy(name, 30, 4)]
+        for told in runs[name]:
+            for i in range(20):
+                config = DEFAULT | sample(SPACE, np.random.default_rng(i))
+                told.tell(config, loss(config), config["epoch"] if told is runs[name][0] else None)
+    with_costs, without = ([dict(pair[i].ask()) for pair in runs.values()] for i in (0, 1))
+    assert with_costs[0] == without[0] == without[1] != with_costs[1]
 
 
 def test_random_search_is_the_space_alone():
@@ -369,10 +399,14 @@ def test_defaults_that_cannot_be_are_refused():
         GSOS(SMALL, SMALL_GROUPS, [3, 2, 2], SMALL_DEFAULT | {"a": 10}, seed=0)
     with pytest.raises(ValueError, match="the configuration lacks 'c'"):
         GSOS(SMALL, SMALL_GROUPS, [3, 2, 2], {"a": 2, "b": "x", "d": 0.5}, seed=0)
+    with pytest.raises(ValueError, match="the configuration lacks 'c'"):
+        Blocks(SMALL, {"a": 2, "b": "x", "d": 0.5}, seed=0)
 
 
 def test_what_cannot_be_made_is_refused():
-    with pytest.raises(ValueError, match="strategy must be one of gsos, simultaneous, .*, random, not 'grid'"):
+    with pytest.raises(
+        ValueError, match="strategy must be one of gsos, simultaneous, .*, random, blocks, blocks cost, not 'grid'"
+    ):
         strategy("grid")
     with pytest.raises(ValueError, match=r"2 iterations are too few for groups with the shares \(4, 3, 3\)"):
         strategy("gsos", 2)
@@ -380,7 +414,7 @@ def test_what_cannot_be_made_is_refused():
         split_iterations(0, (1, 1))
 
 
-@pytest.mark.parametrize("name", ["gsos", "simultaneous", "epoch schedule"])
+@pytest.mark.parametrize("name", ["gsos", "simultaneous", "epoch schedule", "blocks"])
 def test_a_trial_outside_of_the_space_is_refused(name):
     tuned = strategy(name)
     asked = tuned.ask()

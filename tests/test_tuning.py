@@ -6,9 +6,10 @@ import pytest
 from optuna.distributions import IntDistribution
 
 from gsos import datasets, evaluation, records
+from gsos.blocks import BlockTPE
 from gsos.space import DEFAULTS, GROUPS, SPACES, check_config, divide_epochs
-from gsos.strategy import STRATEGIES
-from gsos.tuning import Plan, Run, run_strategies, run_strategy
+from gsos.strategy import COST_WEIGHT, STRATEGIES
+from gsos.tuning import Plan, Run, gradient_steps, run_strategies, run_strategy
 
 SPACE, START = divide_epochs(SPACES["gsos"], DEFAULTS["gsos"], 5)
 NAMES = ["gsos", "simultaneous", "epoch schedule"]
@@ -118,7 +119,28 @@ def test_a_space_with_conditions_is_run_and_resumed(digits, tmp_path):
 
 
 def row_of(task, state="complete", accuracy=0.5):
-    return task.columns | task.config | {"state": state, "validation_accuracy": accuracy}
+    return task.columns | task.config | {"state": state, "validation_accuracy": accuracy, "n_train": 60}
+
+
+def test_gradient_steps_by_hand():
+    assert gradient_steps({"epoch": 10, "n_train": 60, "batch_size": 32}) == 20  # the last batch of 28 is one too
+    assert gradient_steps({"epoch": np.float64(3), "n_train": 64, "batch_size": np.float64(32)}) == 6  # of a frame
+
+
+def test_what_a_training_costs_is_told_and_a_stored_run_goes_on():
+    options = {"seed": 2, "groups": GROUPS["gsos"], "defaults": START, "space": SPACE, "n_iterations": 24}
+    run = Run("blocks cost", 0, {}, **options)
+    tpe = BlockTPE(SPACE, default={name: START[name] for name in SPACE}, cost_weight=COST_WEIGHT, seed=2)
+    configs = []
+    for i in range(24):
+        task, config = run.next_task(), tpe.ask()
+        assert config == {name: task.config[name] for name in SPACE}
+        configs.append(task.config)
+        steps = config["epoch"] * -(-60 // config["batch_size"])
+        tpe.tell(config, 1 - i % 7 / 10, steps)
+        run.tell(row_of(task, accuracy=i % 7 / 10))
+    done = {("blocks cost", 0, i): row for i, row in enumerate(run.rows[:15])}
+    assert Run("blocks cost", 0, done, **options).next_task().config == configs[15]
 
 
 def test_a_diverged_or_failed_trial_is_the_worst():
