@@ -98,9 +98,10 @@ class GSOSSampler(BaseSampler):
             raise ValueError("strategy 'blocks' tunes everything at once: it takes no groups and no iterations")
         if strategy == "grouped" and cost_weight:
             raise ValueError("cost_weight belongs to strategy 'blocks'")
+        if not 0 <= cost_weight < inf:
+            raise ValueError(f"cost_weight must be finite and not negative, not {cost_weight!r}")
         self._strategy, self._cost_weight = strategy, cost_weight
         self._weights = dict(weights) if strategy == "blocks" and weights is not None else None
-        weights = weights if strategy == "grouped" else None
         if groups is not None and weights is not None:
             raise ValueError("give groups or weights, not both: groups follow from weights")
         if wrong := [group for group in groups or () if isinstance(group, str)]:
@@ -108,7 +109,10 @@ class GSOSSampler(BaseSampler):
         if groups is not None and not groups:
             raise ValueError("groups must hold at least one group, not none")
         self._may_join = groups is None  # whether a hyperparameter in no group joins the last one
-        self._groups = groups_of(weights) if weights is not None else groups and [list(group) for group in groups]
+        self._groups = groups and [list(group) for group in groups]
+        by_weight = groups_of(weights) if weights is not None else None  # which checks them
+        if strategy == "grouped" and by_weight:
+            self._groups = by_weight
         self._defaults = dict(defaults or {})
         self._seed = np.random.SeedSequence().entropy if seed is None else check_count("seed", seed, 0)
         checked = self._groups or [[str(i)] for i in range(len(ITERATIONS))]  # three groups, not known yet

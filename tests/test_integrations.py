@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from functools import partial
 from math import inf, isfinite, nan
 from pathlib import Path
@@ -16,8 +17,9 @@ from optuna.importance import get_param_importances
 from optuna.samplers import PartialFixedSampler, RandomSampler
 from optuna.testing.pytest_importance import BasicImportanceEvaluatorTestCase, NonConditionalImportanceEvaluatorTestCase
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from gsos.blocks import BlockTPE
 from gsos.fanova import fanova
 from gsos.importance import assess
 from gsos.integrations import GSOSSampler, NRReliefFImportanceEvaluator, groups_of
@@ -100,6 +102,7 @@ SAMPLERS = {
     "estimated": partial(GSOSSampler, seed=0),
     "groups": partial(GSOSSampler, groups=GROUPS_OF_THE_SUITE, iterations=[3, 3, 3], seed=0),
     "weights": partial(GSOSSampler, weights={"y": 1.0, "x": 0.5}, iterations=[3, 3]),
+    "blocks": partial(GSOSSampler, strategy="blocks", weights={"y": 1.0, "x": 0.5}, cost_weight=0.5, seed=0),
 }
 
 
@@ -577,6 +580,58 @@ def test_draws_follow_the_seed_and_no_global_state():
     assert params(None) != params(None)
 
 
+# Block TPE
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize("weights", [None, {"lr": 3.0, "x": 1.0, "n": 1.0, "kind": 1.0}])
+def test_blocks_proposes_what_block_tpe_does(direction, weights):
+    sign, count = (1 if direction == "minimize" else -1), iter(range(1000))
+
+    def loss(config, _):
+        return nan if next(count) % 7 == 3 else sign * bowl(config, SMALL)
+
+    sampler = GSOSSampler(strategy="blocks", weights=weights, defaults=SMALL_DEFAULTS, seed=3)
+    trials = play(sampler, 30, SMALL, loss=loss, direction=direction)
+    assert trials[0].params == SMALL_DEFAULTS
+    assert [proposal(t)["origin"] for t in trials[1:10]] == ["startup"] * 9
+    space = {name: SMALL[name] for name in sorted(SMALL)}
+    for i in range(10, 30):
+        tpe = BlockTPE(space, weights=weights, n_startup=1, seed=3)
+        for trial in trials[:i]:
+            tpe.tell(trial.params, sign * trial.value if trial.value is not None else nan)
+        expected = tpe.ask()
+        assert trials[i].params == expected and proposal(trials[i]) == {"group": None, "origin": expected.origin}
+
+
+def test_blocks_needs_nothing_and_beats_random_search():
+    samplers = (lambda seed: GSOSSampler(strategy="blocks", seed=seed)), (lambda seed: RandomSampler(seed=seed))
+    found = [np.median([min(t.value for t in play(make(seed), 60)) for seed in range(5)]) for make in samplers]
+    assert found[0] < 0.5 * found[1]
+
+
+def test_cost_weight_prefers_what_took_less_time():
+    """Of two choices that are as good one takes a hundred times as long; a trial without a duration tells no cost."""
+    space = {"x": FloatDistribution(-1, 1), "slow": CategoricalDistribution([False, True])}
+    start = datetime(2026, 1, 1)
+    shares = []
+    for cost_weight in (0.0, 1.0):
+        study = optuna.create_study(sampler=GSOSSampler(strategy="blocks", cost_weight=cost_weight, seed=0))
+        for i, x in enumerate(np.linspace(-1, 1, 40).tolist()):
+            seconds = 0 if i % 8 == 0 else 100 if i % 2 else 1
+            params = {"x": x, "slow": bool(i % 2)}
+            times = {"datetime_start": start, "datetime_complete": start + timedelta(seconds=seconds)}
+            trial = create_trial(params=params, distributions=space, value=abs(x))
+            study.add_trial(FrozenTrial(**{**vars_of(trial), **times}))
+        shares.append(np.mean([study.ask(space).params["slow"] for _ in range(40)]))
+    assert 0.3 < shares[0] < 0.7 and shares[1] < 0.1
+
+
+def vars_of(trial):
+    names = ("number", "state", "value", "params", "distributions", "user_attrs", "system_attrs", "intermediate_values")
+    return {name: getattr(trial, name) for name in names} | {"trial_id": trial._trial_id}
+
+
 # Mistakes
 
 
@@ -598,6 +653,12 @@ def test_draws_follow_the_seed_and_no_global_state():
         ({"weights": {"a": nan}}, r"finite and not negative, not \{'a': nan\}"),
         ({"groups": [["a"]], "defaults": {"b": 1}}, "defaults have 'b', which is in no group"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"strategy": "block"}, "strategy must be grouped or blocks, not 'block'"),
+        ({"strategy": "blocks", "groups": [["a"]]}, "takes no groups and no iterations"),
+        ({"strategy": "blocks", "iterations": [3, 3, 3]}, "takes no groups and no iterations"),
+        ({"strategy": "blocks", "weights": {"a": -1.0}}, r"finite and not negative, not \{'a': -1.0\}"),
+        ({"strategy": "blocks", "cost_weight": -1}, "cost_weight must be finite and not negative, not -1"),
+        ({"cost_weight": 0.5}, "cost_weight belongs to strategy 'blocks'"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
