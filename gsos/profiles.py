@@ -15,6 +15,9 @@ _GSOS = (*_GSOS_HERE[:-1], "kuzushiji49")
 _STRATEGIES = ("gsos", "simultaneous", "epoch schedule", "reversed order", "random groups", "middle epoch", "top epoch")
 
 _TABLES = ("naval_propulsion", "phoneme", "car", "cifar10")
+_CONTESTANTS = ("random", "optuna multivariate", "gsos", "blocks", "no blocks")
+_CONTESTANTS += ("hyperopt", "optuna independent", "tpe", "gsos estimated", "gsos random", "gsos reversed", "gif-like")
+_CONTESTANTS += ("cost schedule", "blocks cost", "repeats", "quantile .25", "random default")
 _BEYOND = ("simultaneous", "blocks cost", "blocks", "gsos")
 
 _HGD_CASES = ("hgd-cifar10", "hgd-cifar100")
@@ -72,8 +75,8 @@ SIZES: dict[str, dict[str, tuple]] = {
     "07": {
         "study": ("beyond-smoke", "beyond-quick", "beyond", "beyond", "beyond-paper"),
         "tables": (_TABLES[2:], _TABLES, None, None, None),  # None: all that there are
-        "functions": (("sphere5",), ("hartmann6", "mixed"), None, None, None),
-        "contestants": (("random", "optuna multivariate", "gsos", "blocks", "no blocks"), None, None, None, None),
+        "functions": (("sphere5",), ("hartmann6",), None, None, None),
+        "contestants": (_CONTESTANTS[:5], _CONTESTANTS, None, None, None),
         "n_seeds": (2, 5, None, 50, 50),  # on which strategies are compared
         "n_tuning_seeds": (2, 2, None, 20, 20),  # others, on which settings are chosen
         "marks": ((5, 15), (25, 50, 100), (25, 50, 100), (25, 50, 100), (25, 50, 100)),  # evaluations
@@ -82,7 +85,7 @@ SIZES: dict[str, dict[str, tuple]] = {
         "datasets": (_EMBEDDED[:1], _EMBEDDED[:1], None, _EMBEDDED, _EMBEDDED),
         "strategies": (_BEYOND[:2], _BEYOND[:2], None, _BEYOND, _BEYOND),
         "n_rounds": (2, 2, None, 10, 10),
-        "n_iterations": (10, 40, None, 40, 40),
+        "n_iterations": (10, 20, None, 40, 40),
         "n_resamples": (100, 1000, 1000, 2000, 2000),
     },
 }

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from optuna.distributions import IntDistribution
+from scipy.stats import spearmanr
 
 from gsos import datasets, evaluation, records
 from gsos.blocks import BlockTPE
+from gsos.paths import DATA
 from gsos.space import DEFAULTS, GROUPS, SPACES, check_config, divide_epochs
 from gsos.strategy import COST_WEIGHT, STRATEGIES
-from gsos.tuning import Plan, Run, gradient_steps, run_strategies, run_strategy
+from gsos.tuning import STEP, Plan, Run, predicted_cost, run_strategies, run_strategy
 
 SPACE, START = divide_epochs(SPACES["gsos"], DEFAULTS["gsos"], 5)
 NAMES = ["gsos", "simultaneous", "epoch schedule"]
@@ -119,12 +121,24 @@ def test_a_space_with_conditions_is_run_and_resumed(digits, tmp_path):
 
 
 def row_of(task, state="complete", accuracy=0.5):
-    return task.columns | task.config | {"state": state, "validation_accuracy": accuracy, "n_train": 60}
+    made_up = {"n_train": 60, "multiply_adds": 10**5 * task.config["num_fc_units"]}
+    return task.columns | task.config | made_up | {"state": state, "validation_accuracy": accuracy}
 
 
-def test_gradient_steps_by_hand():
-    assert gradient_steps({"epoch": 10, "n_train": 60, "batch_size": 32}) == 20  # the last batch of 28 is one too
-    assert gradient_steps({"epoch": np.float64(3), "n_train": 64, "batch_size": np.float64(32)}) == 6  # of a frame
+def test_the_predicted_cost_by_hand():
+    row = {"epoch": 10, "n_train": 60, "batch_size": 32, "multiply_adds": 0, "state": "complete"}
+    assert predicted_cost(row) == 20  # the last batch of 28 is one too
+    assert predicted_cost(row | {"multiply_adds": int(STEP)}) == 20 + 600
+    of_a_frame = {"epoch": np.float64(3), "n_train": 64, "batch_size": np.float64(32), "multiply_adds": np.int64(0)}
+    assert predicted_cost(row | of_a_frame) == 6
+    assert predicted_cost(row | {"state": "failed", "multiply_adds": None}) is None
+
+
+def test_seconds_follow_the_predicted_cost():
+    frame = records.load(DATA / "records" / "gsos" / "quick.parquet")
+    frame = frame[frame.state == "complete"]
+    predicted = [predicted_cost(row) for row in frame.to_dict("records")]
+    assert spearmanr(predicted, frame.train_seconds).statistic > 0.95
 
 
 def test_what_a_training_costs_is_told_and_a_stored_run_goes_on():
@@ -136,8 +150,7 @@ def test_what_a_training_costs_is_told_and_a_stored_run_goes_on():
         task, config = run.next_task(), tpe.ask()
         assert config == {name: task.config[name] for name in SPACE}
         configs.append(task.config)
-        steps = config["epoch"] * -(-60 // config["batch_size"])
-        tpe.tell(config, 1 - i % 7 / 10, steps)
+        tpe.tell(config, 1 - i % 7 / 10, predicted_cost(row_of(task)))
         run.tell(row_of(task, accuracy=i % 7 / 10))
     done = {("blocks cost", 0, i): row for i, row in enumerate(run.rows[:15])}
     assert Run("blocks cost", 0, done, **options).next_task().config == configs[15]
