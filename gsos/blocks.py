@@ -150,10 +150,9 @@ class BlockTPE(TPE):
         if not known.size:
             return np.zeros(x.shape[1])
         rows, new = self._axes.features(self._trials[:, known]), self._axes.features(x)
-        y = costs[known] - costs[known].mean()
         centre = rows.mean(axis=0)
         rows, new = rows - centre, new - centre
-        return new @ np.linalg.solve(rows.T @ rows + _RIDGE * np.eye(rows.shape[1]), rows.T @ y)
+        return new @ np.linalg.solve(rows.T @ rows + _RIDGE * np.eye(rows.shape[1]), rows.T @ costs[known])
 
 
 def _block_chances(space: Space, weights: Mapping[str, float] | None) -> NDArray[np.float64]:
@@ -244,7 +243,7 @@ class _Densities:
         top = np.maximum(kernels.max(axis=1), 0)
         np.exp(kernels - top[:, None], out=kernels)
         l, g = kernels[:, :n_good].sum(axis=1), kernels[:, n_good:].sum(axis=1)  # noqa: E741
-        prior = np.exp(-top)
+        prior = np.exp(-np.minimum(top, 700))  # not 0, however far it is below them
         return np.log((prior + l) / (prior + g)) + np.log((self._n[1] + 1) / (n_good + 1))
 
     def _fine(self, x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -95,7 +95,7 @@ class GSOS:
         iterations: Sequence[int],
         defaults: Mapping[str, object],
         *,
-        seed: int,
+        seed: int | Sequence[int],
     ):
         check_groups(space, groups, iterations)
         try:
@@ -155,7 +155,7 @@ class EpochSchedule:
         iterations: Sequence[int],
         defaults: Mapping[str, object],
         *,
-        seed: int,
+        seed: int | Sequence[int],
         name: str = "epoch",
     ):
         check_groups(space, groups, iterations)
