@@ -130,7 +130,7 @@ class EstimatedGSOS:
             groups = groups_of(dict(zip(self._space, weights.tolist(), strict=True)))
             best, _ = min(self._told, key=lambda pair: pair[1])
             iterations = split_iterations(self._n - self._n_random, (4, 3, 3)[: len(groups)])
-            self._strategy = GSOS(self._space, groups, iterations, best, seed=[self._seed, 1])  # not drawn yet
+            self._strategy = GSOS(self._space, groups, iterations, best, seed=[self._seed, 1])  # numbers not drawn yet
         return self._strategy.ask()
 
     def tell(self, config: Mapping[str, object], loss: float, cost: float | None = None) -> None:
