@@ -18,7 +18,7 @@ from gsos.tpe import TPE
 
 PEERS = {
     "Block TPE": lambda space, seed: BlockTPE(space, seed=seed),
-    "cost-aware": lambda space, seed: BlockTPE(space, cost_weight=0.25, seed=seed),
+    "cost-aware": lambda space, seed: BlockTPE(space, cost_weight=0.5, seed=seed),
     "TPE": lambda space, seed: TPE(space, seed=seed),
     "Optuna": lambda space, seed: OptunaTPE(space, seed=seed, multivariate=True),
 }

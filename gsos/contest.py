@@ -176,6 +176,7 @@ VARIANTS: dict[str, Contestant] = {  # of Block TPE: one change each
     "weights": Contestant("blocks by true total effects", _weighted),
     "weights reversed": Contestant("blocks by reversed effects", partial(_weighted, reverse=True)),
     "cost .1": Contestant("cost weight .1", partial(_blocks, cost_weight=0.1)),
+    "cost .25": Contestant("cost weight .25", partial(_blocks, cost_weight=0.25)),
     "cost 1": Contestant("cost weight 1", partial(_blocks, cost_weight=1.0)),
 }
 

@@ -69,7 +69,7 @@ class GSOSSampler(BaseSampler):
     strategy: "grouped" is all of the above. "blocks" is Block TPE (`gsos.blocks`), which tunes everything at once and
     finds better values than "grouped" and than Optuna's TPE do (notebook 07); it has no groups. Trial 0 has the
     defaults, the next nine are random. weights, if any, say how often a hyperparameter is changed in the best trial;
-    cost_weight, such as 0.25, prefers trials that take less time, as those before did by the clock.
+    cost_weight, such as 0.5, prefers trials that take less time, as those before did by the clock.
 
     "grouped" differs from Algorithm 2 (`strategy.GSOS`), which carries the best values among a group's own trials
     forward, also where an earlier group had a better trial; here the best trial of all counts. As long as every group

@@ -17,7 +17,7 @@ from gsos.tpe import TPE, Proposal
 
 SHARES = (4, 3, 3)  # of the iterations, one a group (GSOS 5.4)
 N_STARTUP = 15  # GSOS Algorithm 1
-COST_WEIGHT = 0.25  # of Block TPE where it weighs costs; notebook 07 shows others
+COST_WEIGHT = 0.5  # of Block TPE where it weighs costs; notebook 07 shows others
 
 
 class Strategy(Protocol):
