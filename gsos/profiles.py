@@ -18,7 +18,7 @@ _TABLES = ("naval_propulsion", "phoneme", "car", "cifar10")
 _CONTESTANTS = ("random", "optuna multivariate", "gsos", "blocks", "no blocks")
 _CONTESTANTS += ("hyperopt", "optuna independent", "tpe", "gsos estimated", "gsos random", "gsos reversed", "gif-like")
 _CONTESTANTS += ("cost schedule", "blocks cost", "repeats", "quantile .25", "random default")
-_BEYOND = ("simultaneous", "blocks cost", "blocks", "gsos")
+_BEYOND = ("simultaneous", "blocks cost", "gsos")
 
 _HGD_CASES = ("hgd-cifar10", "hgd-cifar100")
 _ALGORITHMS = ("asha", "ahb", "genetic", "hyperband", "pbt", "pb2")
@@ -34,6 +34,7 @@ _HIA_RECORDS = {
 
 # notebook -> name of the size (the notebook's parameter, in capitals) -> value by profile, in the order of PROFILES
 SIZES: dict[str, dict[str, tuple]] = {
+    "00": {},  # it reads the papers' tables
     "01": _HIA_RECORDS,
     "02": _HIA_RECORDS
     | {
