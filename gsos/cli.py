@@ -217,14 +217,14 @@ def _write_importance(found: dict, folder: Path, footer: str) -> None:
     import matplotlib
     import pandas as pd
 
-    from gsos import figures
+    from gsos import figures, figures_hia
     from gsos.trials import labels, shares
 
     folder.mkdir(parents=True, exist_ok=True)
     pd.concat({judge: said.table for judge, said in found.items()}, names=["judge"]).to_csv(folder / "importance.csv")
     matplotlib.use("agg")  # no window
     figures.style()
-    figures.save(figures.importance_bars(shares(found), labels(found)), folder, "importance", footer)
+    figures.save(figures_hia.importance_bars(shares(found), labels(found)), folder, "importance", footer)
     print(f"\nIn {folder}: importance.csv, importance.png, importance.svg")
 
 

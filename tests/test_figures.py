@@ -9,7 +9,7 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
 
-from gsos import figures, published  # noqa: E402
+from gsos import figures, figures_gsos, figures_hia, published  # noqa: E402
 from gsos.distribution import ACCURACY_EDGES  # noqa: E402
 
 
@@ -23,7 +23,7 @@ def styled():
 
 def test_amounts_draw_one_bar_a_strategy_and_dataset():
     amounts = pd.DataFrame({"random": [7, 14], "bohb": [3, 6]}, index=["a", "b"])
-    ours, paper = figures.hia_fig2_amounts(amounts, published.table("hia_figure_2")).axes
+    ours, paper = figures_hia.hia_fig2_amounts(amounts, published.table("hia_figure_2")).axes
     assert [bar.get_width() for bar in ours.patches] == [7, 14, 3, 6]
     assert [bar.get_x() for bar in ours.patches] == [0, 0, 7, 14]  # stacked
     assert sum(bar.get_width() for bar in paper.patches) == 11_150
@@ -32,7 +32,7 @@ def test_amounts_draw_one_bar_a_strategy_and_dataset():
 
 def test_distribution_draws_percent_stacked():
     share = pd.DataFrame({"random": np.full(10, 0.07), "bohb": np.full(10, 0.03)})
-    (ax,) = figures.hia_fig3_distribution({"x": share}, ACCURACY_EDGES).axes
+    (ax,) = figures_hia.hia_fig3_distribution({"x": share}, ACCURACY_EDGES).axes
     assert [bar.get_height() for bar in ax.patches] == pytest.approx([7] * 10 + [3] * 10)
     assert ax.patches[10].get_y() == pytest.approx(7)
 
@@ -54,7 +54,7 @@ def test_random_and_bohb_draws_every_record_and_interval():
             "high": 0.5,
         }
     )
-    (ax,) = figures.hia_random_and_bohb(frame, intervals).axes
+    (ax,) = figures_hia.hia_random_and_bohb(frame, intervals).axes
     drawn = np.concatenate([line.get_xdata() for line in ax.lines if line.get_marker() == "."])
     assert sorted(drawn) == [0.1, 0.2, 0.3, 0.4]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["random search", "BOHB, 1 epoch"]
@@ -65,7 +65,7 @@ SHARES = pd.DataFrame({"share": [0.7, 0.3], "low": [0.5, 0.3], "high": [0.9, 0.4
 
 def test_shares_are_drawn_beside_the_papers_where_it_has_some():
     paper = {"a": pd.Series({"epoch": 0.2, "lr": 0.8})}
-    first, second = figures.importance_beside_paper({"a": SHARES, "b": SHARES}, paper, {"a": "A", "b": "B"}).axes
+    first, second = figures_hia.importance_beside_paper({"a": SHARES, "b": SHARES}, paper, {"a": "A", "b": "B"}).axes
     (ours,) = first.containers
     assert list(ours.lines[0].get_xdata()) == [0.7, 0.3]
     low, high = zip(*(segment[:, 0] for segment in ours.lines[2][0].get_segments()), strict=True)
@@ -78,7 +78,7 @@ def test_shares_are_drawn_beside_the_papers_where_it_has_some():
 
 def test_lists_are_drawn_dot_by_dot():
     lists = pd.DataFrame([[0.1, 0.2, 0.3], [0.9, 0.8, 0.7]], index=["lr", "epoch"])
-    (ax,) = figures.hia_fig4_lists({"ten": lists}).axes
+    (ax,) = figures_hia.hia_fig4_lists({"ten": lists}).axes
     assert [list(line.get_xdata()) for line in ax.lines] == [[0.1, 0.2, 0.3], [0.9, 0.8, 0.7]]
     assert ax.get_xlabel() == "share of importance" and ax.get_title(loc="left") == "ten"
 
@@ -86,7 +86,7 @@ def test_lists_are_drawn_dot_by_dot():
 def test_heat_maps_hold_every_share():
     columns = pd.MultiIndex.from_product([["a", "b"], ["all", "digits"]])
     shares = pd.DataFrame([[0.1, 0.2, 0.3, 0.4], [0.9, 0.8, 0.7, 0.6]], index=["lr", "epoch"], columns=columns)
-    axes = figures.importance_across(shares, {"a": "A", "b": "B"}).axes
+    axes = figures_hia.importance_across(shares, {"a": "A", "b": "B"}).axes
     assert [text.get_text() for text in axes[0].texts] == ["0.10", "0.20", "0.90", "0.80"]
     assert [label.get_text() for label in axes[1].get_xticklabels()] == ["all", "digits"]
     assert axes[2].get_ylabel() == "share of importance"
@@ -94,7 +94,7 @@ def test_heat_maps_hold_every_share():
 
 def test_pairs_are_drawn_below_the_diagonal_only():
     matrix = pd.DataFrame(np.arange(9.0).reshape(3, 3), index=list("abc"), columns=list("abc"))
-    ax, bar = figures.pair_matrices({"pairs": matrix}, {"pairs": "share of variance"}).axes
+    ax, bar = figures_hia.pair_matrices({"pairs": matrix}, {"pairs": "share of variance"}).axes
     assert ax.collections[0].get_array().compressed().tolist() == [3, 6, 7]
     assert bar.get_ylabel() == "share of variance"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "c"]
@@ -103,7 +103,7 @@ def test_pairs_are_drawn_below_the_diagonal_only():
 def test_known_truth_is_drawn_with_the_mean_error():
     shares = pd.DataFrame({name: [0.6, 0.4] for name in "abcde"}, index=["lr", "epoch"])
     truth = pd.Series([0.5, 0.5], index=["lr", "epoch"])
-    axes = figures.judges_on_known_truth(shares, truth, {name: name.upper() for name in "abcde"}).axes
+    axes = figures_hia.judges_on_known_truth(shares, truth, {name: name.upper() for name in "abcde"}).axes
     assert [ax.get_visible() for ax in axes] == [True] * 5 + [False] * 3
     assert axes[4].get_title(loc="left") == "E\nmean error 0.100"
     truth_line, found = axes[0].lines
@@ -113,7 +113,7 @@ def test_known_truth_is_drawn_with_the_mean_error():
 def test_chance_is_drawn_in_parts_of_the_largest_real_weight():
     real = {name: pd.Series([4.0, -1.0], index=["lr", "epoch"]) for name in "abcde"}
     chance = {name: pd.DataFrame([[2.0, -2.0], [1.0, 0.0]]) for name in "abcde"}
-    ax = figures.weights_by_chance(real, chance, {name: name for name in "abcde"}).axes[0]
+    ax = figures_hia.weights_by_chance(real, chance, {name: name for name in "abcde"}).axes[0]
     first, second, dots = ax.lines[:3]
     assert list(first.get_xdata()) == [0.5, -0.5] and list(second.get_xdata()) == [0.25, 0]
     assert list(dots.get_xdata()) == [1, -0.25]
@@ -122,14 +122,14 @@ def test_chance_is_drawn_in_parts_of_the_largest_real_weight():
 def test_saved_files_are_the_same_again(tmp_path):
     for name in ("a", "b"):
         figures.style()
-        figures.save(figures.hia_fig1_workflow(), tmp_path, name, "a footer")
+        figures.save(figures_hia.hia_fig1_workflow(), tmp_path, name, "a footer")
     for suffix in ("png", "svg"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
 
 
 def test_expected_improvement_is_drawn_by_gamma():
     frame = pd.DataFrame({"gamma": [0.15, 0.25, 0.25], "acquisition": [1.0, 2.0, 3.0], "ei": [0.1, 0.2, 0.3]})
-    first, second = figures.ei_beside_acquisition({"a": frame, "b": frame[:1]}).axes
+    first, second = figures_gsos.ei_beside_acquisition({"a": frame, "b": frame[:1]}).axes
     assert [list(line.get_ydata()) for line in first.lines] == [[0.1], [0.2, 0.3]] and len(second.lines) == 1
     assert [text.get_text() for text in first.get_legend().get_texts()] == ["γ = 0.15", "γ = 0.25"]
 
@@ -139,7 +139,7 @@ def test_densities_are_drawn_beside_the_truth():
     truth = pd.DataFrame({"x": x, "loss": x, "acquisition": [2.0, 2.0, 0.0, 0.0, 0.0]})
     trials = pd.DataFrame({"x": [0.1, 0.9, 0.8], "loss": [0.1, 0.9, 0.8], "good": [True, False, False]})
     estimate = pd.DataFrame({"x": x, "l": 1 - x, "g": x, "acquisition": [np.nan, 4.0, 1.0, 0.5, 0.0]})
-    axes = figures.tpe_densities(truth, trials, 0.25, {"a": estimate, "b": estimate}).axes
+    axes = figures_gsos.tpe_densities(truth, trials, 0.25, {"a": estimate, "b": estimate}).axes
     assert len(axes) == 6 and [ax.get_title(loc="left") for ax in axes[2::2]] == ["a", "b"]
     line, threshold, good, bad = axes[0].lines
     assert list(good.get_xdata()) == [0.1] and list(bad.get_xdata()) == [0.9, 0.8]
@@ -155,7 +155,7 @@ def test_kernels_are_drawn_with_their_sum():
     kernels = pd.DataFrame({0: [0.0, 1.0, 0.0], 1: [0.0, 0.5, 1.0], "prior": [0.2, 0.2, 0.2]}, index=[0.0, 0.5, 1.0])
     shares = pd.DataFrame({"seen": [0.75, 0.25], "counts": [0.7, 0.3]}, index=["adam", "sgd"])
     without = kernels.assign(prior=0.0)
-    first, second, bars = figures.tpe_ingredients({"without prior": without, "with": kernels}, shares).axes
+    first, second, bars = figures_gsos.tpe_ingredients({"without prior": without, "with": kernels}, shares).axes
     assert len(first.lines) == 3 and list(first.lines[-1].get_ydata()) == [0, 1.5, 1]
     assert len(second.lines) == 4 and list(second.lines[-1].get_ydata()) == pytest.approx([0.2, 1.7, 1.2])
     assert [bar.get_height() for bar in bars.patches] == [0.75, 0.25, 0.7, 0.3]
@@ -166,7 +166,7 @@ def test_the_sweep_of_bandwidths_draws_intervals_and_both_references():
     index = pd.MultiIndex.from_product([["f", "mean"], ["random", "robust", "h = 1", "h = 0.1"]])
     quotient = [1.0, 0.3, 2.0, 0.5, 1.0, 0.4, 1.5, 0.6]
     parts = pd.DataFrame({"quotient": quotient, "low": np.array(quotient) / 2, "high": np.array(quotient) * 2}, index)
-    axes = figures.tpe_bandwidth_sweep(parts, {"h = 0.1": 0.1, "h = 1": 1.0}, {"f": "F", "mean": "all"}).axes
+    axes = figures_gsos.tpe_bandwidth_sweep(parts, {"h = 0.1": 0.1, "h = 1": 1.0}, {"f": "F", "mean": "all"}).axes
     assert [ax.get_visible() for ax in axes] == [True, True, False, False]
     (plain,) = axes[0].containers
     assert list(plain.lines[0].get_xdata()) == [0.1, 1] and list(plain.lines[0].get_ydata()) == [0.5, 2]
@@ -182,7 +182,7 @@ def test_table_5_is_drawn_with_the_span_of_repeats_and_the_papers_diamonds():
     )
     paper = pd.Series([1.3, 1.5], index=[1, 2])
     seconds, papers = {"pauses": frame[:2], "alone": frame}, {"pauses": paper, "alone": paper - 1}
-    left, right = figures.gsos_table_5(seconds, papers, {"gsos": "ours", "optuna": "Optuna"}).axes
+    left, right = figures_gsos.gsos_table_5(seconds, papers, {"gsos": "ours", "optuna": "Optuna"}).axes
     ours, optuna = right.containers
     assert list(ours.lines[0].get_xdata()) == [1, 2] and list(ours.lines[0].get_ydata()) == [0.2, 0.4]
     assert [tuple(segment[:, 1]) for segment in optuna.lines[2][0].get_segments()] == [(2, 4)]
@@ -194,7 +194,7 @@ def test_table_5_is_drawn_with_the_span_of_repeats_and_the_papers_diamonds():
 
 def test_growth_is_drawn_a_line_a_peer():
     table = pd.DataFrame({"gsos": [0.3, 2.0], "hyperopt": [9.0, 30.0]}, index=[30, 1000])
-    (ax,) = figures.tpe_growth(table, {"gsos": "ours", "hyperopt": "Hyperopt"}).axes
+    (ax,) = figures_gsos.tpe_growth(table, {"gsos": "ours", "hyperopt": "Hyperopt"}).axes
     assert [list(line.get_ydata()) for line in ax.lines] == [[0.3, 2.0], [9.0, 30.0]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["30", "1000"]
     assert ax.get_xscale() == ax.get_yscale() == "log"

@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from test_guess import N, own_trials
 from typer.testing import CliRunner
 
-from gsos import figures, trials
+from gsos import figures_hia, trials
 from gsos.cli import app
 from gsos.importance import JUDGES
 from gsos.trials import Trials, choose, read
@@ -263,7 +263,7 @@ def test_errors_take_one_line(odd_files, monkeypatch, arguments, message):
 
 def test_bars_are_drawn_one_a_judge():
     shares = pd.DataFrame({"a": [0.7, 0.3], "b": [0.4, 0.6]}, index=["lr", "epoch"])
-    figure = figures.importance_bars(shares, {"a": "A: main effect", "b": "B: total effect"})
+    figure = figures_hia.importance_bars(shares, {"a": "A: main effect", "b": "B: total effect"})
     (ax,) = figure.axes
     assert [bar.get_width() for bar in ax.patches] == [0.7, 0.3, 0.4, 0.6]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["lr", "epoch"]
