@@ -113,12 +113,13 @@ def ratio_intervals(tables: Mapping[str, pd.DataFrame], strategies: Mapping[str,
 
 
 def rank_diagram(panels: Mapping[str, pd.Series], strategies: Mapping[str, str], difference: float) -> Figure:
-    """Mean ranks of strategies, the best on top, each with the critical difference to its right (Demsar 2006).
+    """Mean ranks of strategies, the best on top, each with a bar, the critical difference (Demsar 2006).
 
     Strategies whose point lies within the best one's bar do not differ from it significantly. panels: title -> ranks as
     from `regret.mean_ranks`.
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels) + 1.2, 0.3 * len(strategies) + 1.3))
+    height = 0.3 * max(map(len, panels.values())) + 1.3
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels) + 1.2, height))
     for ax, (title, ranks) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         ranks = ranks.sort_values()
         y = np.arange(len(ranks))
@@ -126,7 +127,7 @@ def rank_diagram(panels: Mapping[str, pd.Series], strategies: Mapping[str, str],
         ax.plot(ranks, y, "o", color=_BLUE, ms=5)
         ax.hlines(y, ranks, ranks + difference, color="0.6", lw=1)
         ax.set_yticks(y, [strategies[name] for name in ranks.index], fontsize=9)
-        ax.set(xlabel="mean rank (bars: critical difference)", ylim=(len(ranks) - 0.5, -0.5))
+        ax.set(xlabel="mean rank", ylim=(len(ranks) - 0.5, -0.5))
         ax.set_title(title, fontsize="medium")
         ax.grid(axis="x", alpha=0.3)
     return figure

@@ -87,10 +87,20 @@ def curves(records: pd.DataFrame, per: str = "evaluation", n_points: int = 60) -
 
     A unit is a problem's mean seconds of a training. Time ends where the cheapest strategy's budget does.
     """
+    runs = ["strategy", "problem", "seed"]
     if per == "evaluation":
-        at = sorted(set(records.evaluation))
-        return pd.DataFrame({n: geometric_mean(after_evaluations(records, n)) for n in at}).T.rename_axis("evaluations")
-    spent = records.groupby(["strategy", "problem", "seed"], observed=True).seconds.sum()
-    end = spent.groupby("strategy", observed=True).mean().min()
-    at = np.linspace(end / n_points, end, n_points)
-    return pd.DataFrame({t: geometric_mean(after_seconds(records, t)) for t in at}).T.rename_axis("units")
+        points = records.pivot(index=runs, columns="evaluation", values="regret").rename_axis(columns="evaluations")
+    else:
+        spent = records.groupby(runs, observed=True).seconds.sum()
+        end = spent.groupby("strategy", observed=True).mean().min()
+        at = pd.Index(np.linspace(end / n_points, end, n_points), name="units")
+        found = {key: _at(run, at) for key, run in records.groupby(runs, observed=True, sort=False)}
+        points = pd.DataFrame(found, index=at).T.rename_axis(runs)
+    means = points.groupby(["strategy", "problem"], observed=True).mean().clip(lower=_LEAST)
+    return np.exp(np.log(means).groupby("strategy", observed=True).mean()).T
+
+
+def _at(run: pd.DataFrame, units: pd.Index) -> NDArray[np.float64]:
+    """The regret of one run when so many units are spent."""
+    spent = run.seconds.to_numpy(np.float64).cumsum()
+    return run.regret.to_numpy()[np.maximum(spent.searchsorted(units, "right") - 1, 0)]

@@ -132,12 +132,13 @@ def beyond_records(
     Strategies on images run as in GSOS's study with the quick profile. Seeds on tables are apart: 0 and on for tuning,
     100 and on for the contest.
     """
+    from gsos.contest import NEED_NO_TRUTH, PROBLEMS, STRATEGIES, VARIANTS, run_contest, to_frame
+
     folder = DATA / "records" / "beyond"
     if profile == "recorded":
         contest, tuning, judges = (pd.read_parquet(folder / f"{name}.parquet") for name in _BEYOND)
         trials = records.select(records.load(folder / "trials.parquet"), size["study"], size["datasets"])
-        return Beyond(contest, tuning, judges, trials)
-    from gsos.contest import NEED_NO_TRUTH, PROBLEMS, STRATEGIES, VARIANTS, run_contest
+        return Beyond(to_frame([contest]), to_frame([tuning]), judges, trials)
     from gsos.judging import SIZES, run_judges
     from gsos.profiles import sizes
     from gsos.replay import TABLES
@@ -148,7 +149,7 @@ def beyond_records(
     options = {"n": size["marks"][-1], "store": RUNS / profile / "contest", "workers": workers}
     seeds = range(100 + seed, 100 + seed + size["n_seeds"])
     tuned = [name for name in contestants if name in ("blocks", "optuna multivariate") or name in VARIANTS]
-    contest = pd.concat(
+    contest = to_frame(
         [
             run_contest(tables, contestants, seeds, **options),
             run_contest(functions, [name for name in contestants if name in NEED_NO_TRUTH], seeds, **options),
