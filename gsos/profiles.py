@@ -86,8 +86,8 @@ SIZES: dict[str, dict[str, tuple]] = {
         "datasets": (_EMBEDDED[:1], _EMBEDDED[:1], None, _EMBEDDED, _EMBEDDED),
         "strategies": (_BEYOND[:2], _BEYOND[:2], None, _BEYOND, _BEYOND),
         "n_rounds": (2, 2, None, 10, 10),
-        "n_iterations": (10, 20, None, 40, 40),
-        "n_resamples": (100, 1000, 1000, 2000, 2000),
+        "n_iterations": (10, 12, None, 40, 40),
+        "n_resamples": (100, 500, 1000, 2000, 2000),
     },
 }
 
