@@ -173,7 +173,7 @@ def test_bad_profiles_are_named(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (["run", "01", "--profile", "quik"], "there is no profile 'quik'"),
-        (["run", "77"], "there is no notebook '77'; there are 01_data_generation"),
+        (["run", "77"], "there is no notebook '77'; there are 00_published_claims"),
         (
             ["run", "01", "-p", "N_MODELLS", "3"],
             "01_data_generation.ipynb has no parameter 'N_MODELLS'; it has PROFILE",

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from gsos import __version__, experiments, profiles, published, records
+from gsos import __version__, contest, experiments, judging, profiles, published, records
 from gsos.paths import DATA, ROOT
 from gsos.schedulers import ALPHA_0, GAMMA_0, POPULATION_BASED
 from gsos.space import DEFAULTS, SPACES, divide_epochs
@@ -181,4 +181,20 @@ def test_committed_parquet_has_described_columns():
     for path in (DATA / "records").rglob("*.parquet"):
         of_reports = path.parent.name == "hgd"
         described = [column.name for column in (experiments.COLUMNS if of_reports else records.COLUMNS)]
-        assert set(pd.read_parquet(path).columns) <= set(described), path
+        of_tables = {"contest": contest.COLUMNS, "tuning": contest.COLUMNS, "judges": judging.COLUMNS}
+        assert set(pd.read_parquet(path).columns) <= set(of_tables.get(path.stem, described)), path
+
+
+def test_committed_records_of_strategies_on_tables_are_whole():
+    folder = DATA / "records" / "beyond"
+    frame = pd.read_parquet(folder / "contest.parquet")
+    assert (frame.groupby(["problem", "strategy", "seed"]).evaluation.apply(list).map(len) == 100).all()
+    assert (frame.groupby(["problem", "strategy"]).seed.nunique() == 50).all()
+    n_problems = frame[frame.family != "function"].groupby("strategy").problem.nunique()
+    assert set(n_problems.index) == set(contest.STRATEGIES | contest.VARIANTS)
+    assert (n_problems.drop("cost schedule") == 15).all() and n_problems["cost schedule"] == 4
+    assert (frame.regret >= 0).all() and (frame.seconds >= 0).all() and not frame.isna().any(axis=None)
+    tuning = pd.read_parquet(folder / "tuning.parquet")
+    assert not set(tuning.seed) & set(frame.seed)
+    trials = records.load(folder / "trials.parquet")
+    assert (trials.groupby(["dataset", "strategy", "round"]).size() == 40).all() and trials["round"].nunique() == 10
