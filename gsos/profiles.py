@@ -82,7 +82,7 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_tuning_seeds": (2, 2, None, 20, 20),  # others, on which settings are chosen
         "marks": ((5, 15), (25, 50, 100), (25, 50, 100), (25, 50, 100), (25, 50, 100)),  # evaluations
         "judge_sizes": ((50,), (50, 300), None, None, None),  # rows
-        "n_judge_seeds": (2, 3, None, 20, 20),
+        "n_judge_seeds": (2, 2, None, 20, 20),
         "datasets": (_EMBEDDED[:1], _EMBEDDED[:1], None, _EMBEDDED, _EMBEDDED),
         "strategies": (_BEYOND[:2], _BEYOND[:2], None, _BEYOND, _BEYOND),
         "n_rounds": (2, 2, None, 10, 10),
