@@ -24,10 +24,10 @@ class Result(NamedTuple):
 
 
 def load(*, paper: str | None = None, notebook: str | None = None) -> pd.DataFrame:
-    """The claims, indexed by id: paper, where, statement, value, unit, rule, notebook, min_records, min_datasets.
+    """The claims by id: paper, where, statement, value, unit, rule, notebook, min_records, min_datasets, needs.
 
-    Below min_records records or min_datasets datasets a claim counts as not tested. Rules, and when a claim is
-    reproduced; it is partly reproduced when only the words in brackets hold, else contradicted:
+    Below min_records records or min_datasets datasets, or without what it needs besides, a claim is not tested. Rules,
+    and when a claim is reproduced; it is partly reproduced when only the words in brackets hold, else contradicted:
 
     sign             the interval lies above 0 (the value does)
     at least         the interval lies at or above the printed number (the value does)
