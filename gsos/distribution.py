@@ -56,7 +56,8 @@ def median_intervals(
 def claim_results(frame: pd.DataFrame, *, n_resamples: int = 1000, seed: int = 0) -> dict[str, Result]:
     """HIA's claims of sections 4.1 and 5.1, with 95 % bootstrap intervals over the records of each dataset.
 
-    The datasets are taken as given. Of HIA-03 the median accuracies, at BOHB's full budget and of random search, are compared on each dataset.
+    The datasets are taken as given. For HIA-03 the median accuracies, at BOHB's full budget and of random search, are
+    compared on each dataset.
     """
     scale = {"n_records": len(frame), "n_datasets": frame.dataset.nunique()}
     named = frame.dropna(subset="validation_accuracy")

@@ -35,7 +35,8 @@ def join(folder: Path) -> pd.DataFrame:
 
 def counts(table: pd.DataFrame, by: str = "paper", column: str = "verdict") -> pd.DataFrame:
     """How many claims have which verdict: a row each paper (or notebook), and all; columns `claims.VERDICTS`."""
-    counted = pd.crosstab(table[by], table[column]).reindex(index=table[by].unique(), fill_value=0)
+    order = table[by].unique() if by == "paper" else sorted(table[by].unique())
+    counted = pd.crosstab(table[by], table[column]).reindex(index=order, fill_value=0)
     counted = counted.reindex(columns=claims.VERDICTS, fill_value=0)
     return pd.concat([counted, counted.sum().to_frame("all").T]).rename_axis(by)
 
@@ -56,15 +57,22 @@ def rounded(value: str | float) -> str:
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Claims as they are shown: where, statement, printed, ours with interval, rule, verdict, on these records."""
+    ours = [_with_interval(claim) for _, claim in table.iterrows()]
+    columns = table.assign(printed=table.value.map(rounded), ours=ours)
+    return columns[["where", "statement", "printed", "ours", "rule", "verdict", "on these records"]]
+
+
 def in_short(table: pd.DataFrame) -> str:
     """The counts and the headline claims as two Markdown tables: what the README shows."""
     counted = counts(table)
     head = ("paper", "claims", *counted.columns)
     rows = [(name, row.sum(), *row) for name, row in counted.iterrows()]
-    chosen = table.loc[list(HEADLINES)]
+    chosen = shown(table.loc[list(HEADLINES)])
+    words = chosen.statement.str.partition(" (")[0]  # without its definition
     told = [
-        (name, claim.statement, rounded(claim.value), _with_interval(claim), _with_records(claim))
-        for name, claim in chosen.iterrows()
+        (name, words[name], row.printed, row.ours, _with_records(table.loc[name])) for name, row in chosen.iterrows()
     ]
     return f"{_markdown(head, rows)}\n\n{_markdown(('claim', 'in words', 'printed', 'ours', 'verdict'), told)}"
 
@@ -96,6 +104,10 @@ def _why(claim: pd.Series, was_run: bool) -> str:
 
 
 def _with_interval(claim: pd.Series) -> str:
+    place, _, k = claim.rule.partition("-")
+    if place in ("top", "bottom"):  # the names that the rule looks at
+        names = claim.ours.split()
+        return " ".join(names[: int(k)] if place == "top" else names[-int(k) :])
     ours = rounded(claim.ours)
     return ours if pd.isna(claim.low) else f"{ours} [{rounded(claim.low)}, {rounded(claim.high)}]"
 
