@@ -66,7 +66,9 @@ def check_equations(*, seed: int = 0, d: int = 20) -> dict[str, float]:
     def f(theta: Tensor) -> Tensor:
         return torch.log1p((A @ theta - b) ** 2).sum()
 
-    grad = torch.func.grad(f)
+    def grad(theta: Tensor) -> Tensor:
+        return torch.autograd.functional.jacobian(f, theta)
+
     D, g_2 = theta_2 - theta_3, grad(theta_2)
     found = {}
     for sign in (-1, 1):  # as Eq 2 is printed, and heavy-ball

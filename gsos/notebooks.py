@@ -5,6 +5,8 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from gsos.paths import DATA, ROOT, RUNS
 from gsos.profiles import PROFILES
 
 FOLDER = ROOT / "notebooks"
+JOINS = "08"  # the notebook that reads what the others wrote
 COMMON = ("PROFILE", "SEED", "DEVICE", "WORKERS")  # the parameters that every notebook has, and a profile may hold
 
 
@@ -79,7 +82,7 @@ def run(notebook: Path, parameters: Mapping[str, object], *, folder: Path | None
     folder = folder or RUNS / str(parameters["PROFILE"])
     output = folder / "notebooks" / notebook.name
     stamp = output.with_suffix(".json")
-    fingerprint = _fingerprint(notebook, parameters)
+    fingerprint = _fingerprint(notebook, parameters, folder)
     if (before := _unchanged(output, stamp, fingerprint)) is not None:
         return Run(output, before, skipped=True)
     try:
@@ -116,6 +119,20 @@ def run(notebook: Path, parameters: Mapping[str, object], *, folder: Path | None
     made = [str(path) for kind in ("figures", "tables") for path in folder.glob(f"{kind}/{notebook.stem[:2]}_*")]
     stamp.write_text(json.dumps({"fingerprint": fingerprint, "seconds": seconds, "made": sorted(made)}))
     return Run(output, seconds, skipped=False)
+
+
+def run_side_by_side(notebooks: Sequence[Path], parameters: Mapping[str, object]) -> list[Run]:
+    """As `run`, of each in its own process, as many at a time as there are cores; the one that joins the rest is last.
+
+    For a profile that trains nothing: trainings fill the cores by themselves.
+    """
+    last = [notebook for notebook in notebooks if notebook.name.startswith(JOINS)]
+    first = [notebook for notebook in notebooks if notebook not in last]
+    with get_context("spawn").Pool() as pool:  # not more at a time than cores
+        runs = pool.map(partial(run, parameters=parameters), first, chunksize=1)
+        pool.close()
+        pool.join()
+    return runs + [run(notebook, parameters) for notebook in last]
 
 
 def section_seconds(executed: Path) -> dict[str, float]:
@@ -161,11 +178,17 @@ def _first_line(source: str) -> str:
     return next((line.strip() for line in source.splitlines() if line.strip()), "")[:80]
 
 
-def _fingerprint(notebook: Path, parameters: Mapping[str, object]) -> str:
-    """Of all that the outcome depends on: parameters, the notebook's sources, the package and the data."""
+def _fingerprint(notebook: Path, parameters: Mapping[str, object], folder: Path) -> str:
+    """Of all that the outcome depends on: parameters, the notebook's sources, the package and the data.
+
+    For the notebook that joins the others' results, these too.
+    """
     cells = [cell.source for cell in nbformat.read(notebook, as_version=4).cells]
     digest = hashlib.sha256(json.dumps([dict(parameters), cells], sort_keys=True, default=str).encode())
     files = [*Path(__file__).parent.glob("*.py"), *DATA.glob("published/*"), *DATA.glob("records/**/*.parquet")]
+    if notebook.name.startswith(JOINS):
+        files += [path for kind in ("claims", "tables") for path in folder.glob(f"{kind}/[0-9]*.csv")]
+        files = [path for path in files if not path.name.startswith(JOINS)]
     for path in sorted(files):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -125,7 +125,6 @@ def time_trials(
 def _no_garbage_collection() -> Iterator[None]:
     """As in timeit: what a collection costs depends on all that the process holds, in a notebook a lot."""
     was_on = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
@@ -149,7 +148,8 @@ def time_runs(
     seed: int,
     delay: float = 0.0,
 ) -> pd.DataFrame:
-    """Runs of `time_trials`, one row each: peer, d, repeat, tpe and iter, the seconds of all trials (GSOS T5, Eq 8).
+    """Runs of `time_trials`, one row each: peer, d, n_trials, repeat, and tpe and iter, the seconds of all its trials
+    (GSOS T5, Eq 8).
 
     A repeat runs every peer once at every d, so that a slow minute of the machine slows all of them.
     """
@@ -157,14 +157,14 @@ def time_runs(
     for repeat, d, peer in product(range(repeats), dimensions, peers):
         seconds = time_trials(peer, d, n_trials, seed=seed + repeat, delay=delay)
         tpe = seconds.tpe.sum()
-        rows.append((peer, d, repeat, tpe, tpe + seconds.evaluation.sum()))
-    return pd.DataFrame(rows, columns=["peer", "d", "repeat", "tpe", "iter"])
+        rows.append((peer, d, n_trials, repeat, tpe, tpe + seconds.evaluation.sum()))
+    return pd.DataFrame(rows, columns=["peer", "d", "n_trials", "repeat", "tpe", "iter"])
 
 
 def time_growth(
     peers: Sequence[str], d: int, n_told: Sequence[int], *, n_proposals: int = 5, seed: int
 ) -> pd.DataFrame:
-    """Median seconds of a proposal after so many trials: one row each n_told, one column a peer.
+    """Median seconds of a proposal after so many trials, one row each peer and number: peer, d, n_told, seconds.
 
     The trials before it are random, to save time: what a proposal costs depends on how many there are, not on where
     they lie.
@@ -173,5 +173,5 @@ def time_growth(
     def after(peer: str, n: int) -> float:
         return float(np.median(time_trials(peer, d, n + n_proposals, seed=seed, n_startup=n).tpe[n:]))
 
-    table = {peer: [after(peer, n) for n in n_told] for peer in peers}
-    return pd.DataFrame(table, index=pd.Index(n_told, name="trials"))
+    rows = [(peer, d, n, after(peer, n)) for peer, n in product(peers, n_told)]
+    return pd.DataFrame(rows, columns=["peer", "d", "n_told", "seconds"])

@@ -55,10 +55,10 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_resamples": (200, 2000, 2000, 2000, 2000),  # of rounds, for intervals
     },
     "05": {
-        "n_trials": (20, 100, 100, 100, 100),  # of a run; GSOS A has 100
-        "dimensions": ((1, 12), (1, 4, 8, 12), (1, 6, 12), tuple(range(1, 13)), tuple(range(1, 13))),  # of the peers
-        "n_repeats": (2, 2, 2, 10, 10),
-        "n_told": ((20, 40), (30, 100, 300, 1000), (30, 100, 300, 1000), (30, 100, 300, 1000), (30, 100, 300, 1000)),
+        "n_trials": (20, 100, None, 100, 100),  # of a run; GSOS A has 100
+        "dimensions": ((1, 12), (1, 4, 8, 12), None, tuple(range(1, 13)), tuple(range(1, 13))),  # of the peers
+        "n_repeats": (2, 2, None, 10, 10),
+        "n_told": ((20, 40), (30, 100, 300, 1000), None, (30, 100, 300, 1000), (30, 100, 300, 1000)),
     },
     "06": {
         "study": ("hgd-smoke", "hgd-quick", "hgd-quick", "hgd-workstation", "hgd-paper"),
@@ -71,7 +71,7 @@ SIZES: dict[str, dict[str, tuple]] = {
         "max_epochs": (3, 9, None, 27, 27),  # of a model, where the algorithm sets an end
         "width_divisor": (8, 8, None, 8, 1),  # of HGD T2's layer widths
         "n_train": (200, None, None, None, None),
-        "n_epochs": (2, 10, 10, 10, 10),  # of the CNN that the optimiser's forms are compared on
+        "n_epochs": (2, 10, None, 10, 10),  # of the CNN that the optimiser's forms are compared on
     },
     "07": {
         "study": ("beyond-smoke", "beyond-quick", "beyond", "beyond", "beyond-paper"),
@@ -89,12 +89,14 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_iterations": (10, 12, None, 40, 40),
         "n_resamples": (100, 500, 1000, 2000, 2000),
     },
+    "08": {},  # it reads what the others wrote
 }
 
 # what records that are only read have already
 _TRAINED = {
     *("n_models", "n_train", "image_size", "strategies", "n_rounds", "n_iterations", "epoch_divisor", "cases"),
-    *("algorithms", "variants", "n_runs", "budget", "max_epochs", "width_divisor"),
+    *("n_trials", "dimensions", "n_repeats", "n_told"),
+    *("algorithms", "variants", "n_runs", "budget", "max_epochs", "width_divisor", "n_epochs"),
     *("tables", "functions", "contestants", "n_seeds", "n_tuning_seeds", "judge_sizes", "n_judge_seeds"),
 }
 

@@ -82,6 +82,9 @@ def test_sizes_are_overridden_one_by_one():
     assert profiles.sizes("01", "recorded", study="hia-workstation")["study"] == "hia-workstation"
     with pytest.raises(ValueError, match=r"profile recorded trains nothing: \['n_models'\] cannot be chosen"):
         profiles.sizes("01", "recorded", n_models=3)
+    assert not any(profiles.sizes("05", "recorded").values())  # nothing to measure
+    with pytest.raises(ValueError, match=r"\['n_repeats'\] cannot be chosen"):
+        profiles.sizes("05", "recorded", n_repeats=3)
     with pytest.raises(ValueError, match="notebook 01 has no size"):
         profiles.sizes("01", "quick", n_epochs=3)
     assert all(len(values) == len(profiles.PROFILES) for sizes in profiles.SIZES.values() for values in sizes.values())
