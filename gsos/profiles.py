@@ -41,6 +41,8 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_neighbours": (3, 30, 30, 30, 30),  # HIA 5.3 has 30
         "n_resamples": (4, 16, 16, 100, 100),  # halves of the records, for intervals
         "n_control": (300, 1000, 1000, 11_150, 11_150),  # configurations in the controls
+        "filter_datasets": (_EMBEDDED[:1], _EMBEDDED[:1], None, ("mnist", "cifar10"), ("mnist", "cifar10")),
+        "n_filter_models": (20, 100, None, 300, 300),  # with two layers, and with three, on each of these datasets
     },
     "03": {"n_seeds": (2, 20, 20, 50, 200)},  # runs of each strategy on each function
     "04": {
@@ -94,7 +96,17 @@ SIZES: dict[str, dict[str, tuple]] = {
 
 # what records that are only read have already
 _TRAINED = {
-    *("n_models", "n_train", "image_size", "strategies", "n_rounds", "n_iterations", "epoch_divisor", "cases"),
+    *(
+        "n_models",
+        "n_filter_models",
+        "n_train",
+        "image_size",
+        "strategies",
+        "n_rounds",
+        "n_iterations",
+        "epoch_divisor",
+        "cases",
+    ),
     *("n_trials", "dimensions", "n_repeats", "n_told"),
     *("algorithms", "variants", "n_runs", "budget", "max_epochs", "width_divisor", "n_epochs"),
     *("tables", "functions", "contestants", "n_seeds", "n_tuning_seeds", "judge_sizes", "n_judge_seeds"),

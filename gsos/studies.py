@@ -40,6 +40,44 @@ def hia_records(
     return _export(frames, "hia", profile)
 
 
+def filter_records(
+    profile: str,
+    size: Mapping[str, object],
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int | None = None,
+) -> pd.DataFrame:
+    """Models of HIA's network in which only the filters vary, at random, with two and with three layers (HIA 5.5).
+
+    All else is at its default. The studies are those of `hia_records` with "-filters-2" and "-filters-3" added, on the
+    datasets size["filter_datasets"], size["n_filter_models"] models each; read and trained as there.
+    """
+    studies = {layers: f"{size['study']}-filters-{layers}" for layers in (2, 3)}
+    if profile == "recorded":
+        every = records.load(DATA / "records" / "hia")
+        return records.concat([records.select(every, study) for study in studies.values()])
+    from gsos.datasets import load
+    from gsos.tuning import run_strategies
+
+    options = {
+        "n_iterations": size["n_filter_models"],
+        "rounds": [0],
+        "workers": workers,
+        "device": device,
+        "seed": seed,
+    }
+    options |= {"store": RUNS / profile / "trials.journal", "committed": _committed("hia", profile)}
+    frames = []
+    for name in size["filter_datasets"]:
+        images = load(name, n_train=size["n_train"], size=size["image_size"], seed=seed)
+        for layers, study in studies.items():
+            space = {f"num_filters_{i}": SPACES["hia"][f"num_filters_{i}"] for i in range(1, layers + 1)}
+            defaults = DEFAULTS["hia"] | {"num_conv_layers": layers}
+            frames.append(run_strategies(["random"], images, study=study, space=space, defaults=defaults, **options))
+    return _export(frames, "hia-filters", profile)
+
+
 def gsos_records(
     profile: str,
     size: Mapping[str, object],
