@@ -166,3 +166,8 @@ def test_below_its_scale_a_claim_is_not_tested_but_what_the_rule_gives_is_told()
 def test_a_result_without_a_claim_is_an_error():
     with pytest.raises(ValueError, match="notebook 02 has no claim 'HIA-01'; it has HIA-05"):
         judge("02", {"HIA-01": Result(1.0, **SCALE)})
+
+
+def test_claims_in_seconds_are_of_the_paper_profile():
+    table = claims.load()
+    assert table[table.unit == "s"].needs.str.startswith("the paper profile").all() and (table.unit == "s").any()
