@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 PIP_FLAGS ?=
 
-.PHONY: help setup reproduce test figures lab bench clean
+.PHONY: help setup reproduce report test figures lab bench clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-reproduce: setup  ## run all notebooks with the quick profile into runs/quick/ (PROFILE=... for another)
+reproduce: setup  ## run all notebooks with the quick profile into runs/quick/, and report (PROFILE=... for another)
 	$(BIN)/gsos run --profile $(PROFILE)
+
+report: setup  ## make runs/quick/report/ again from what has run (PROFILE=... for another)
+	$(BIN)/gsos report --profile $(PROFILE)
 
 test: setup $(VENV)/.peers  ## run the tests
 	$(BIN)/python -m pytest

@@ -43,8 +43,12 @@ def run(
         typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A parameter of the notebooks; repeatable."),
     ] = None,
 ) -> None:
-    """Run notebooks with a profile and write runs/PROFILE. What is done and unchanged is skipped."""
+    """Run notebooks with a profile and write runs/PROFILE. What is done and unchanged is skipped.
+
+    All notebooks end with the report (`gsos report`).
+    """
     from gsos import notebooks as nb
+    from gsos import report as site
 
     overrides = dict(pair.split("=", 1) for pair in parameter or [])
     try:
@@ -53,6 +57,8 @@ def run(
         for notebook in chosen:
             nb.check_parameters(notebook, parameters)
         runs = [nb.run(notebook, parameters) for notebook in chosen]
+        if not notebooks:
+            site.make(runs[0].notebook.parents[1])
     except (ValueError, OSError, yaml.YAMLError, nb.NotebookError) as error:
         _fail(error)
     except KeyboardInterrupt:
@@ -71,7 +77,7 @@ def _summary(runs: list) -> None:
         for heading, duration in sections[:3]:
             print(f"  {duration:6.1f} s  {heading}")
     print(f"\nIn {folder}:")
-    for kind in ("notebooks/*.ipynb", "figures/*.png", "figures/*.svg", "tables/*.csv", "run.log"):
+    for kind in ("notebooks/*.ipynb", "figures/*.png", "figures/*.svg", "tables/*.csv", "run.log", "report/index.html"):
         if files := sorted(folder.glob(kind)):
             print(f"  {kind:<18} {len(files):>3}  {', '.join(file.stem for file in files)}")
 
@@ -111,21 +117,40 @@ def collect(
 
 @app.command()
 def figures() -> None:
-    """Rebuild figures/ and the notebooks' saved outputs from the committed records; nothing is trained."""
+    """Rebuild figures/, the notebooks' saved outputs and the README's verdicts from the committed records."""
     from gsos import notebooks as nb
+    from gsos import verdicts
     from gsos.paths import ROOT
 
     try:
-        parameters = nb.read_profile("recorded")
-        for notebook in nb.find([]):
-            executed = nb.run(notebook, parameters).notebook
-            nb.save_outputs(executed, notebook)
-            made = executed.parents[1] / "figures"
-            for file in sorted(made.glob(f"{notebook.stem[:2]}_*")):
-                (ROOT / "figures").mkdir(exist_ok=True)
+        every = nb.find([])
+        for notebook, done in zip(every, nb.run_side_by_side(every, nb.read_profile("recorded")), strict=True):
+            nb.save_outputs(done.notebook, notebook)
+            folder = done.notebook.parents[1]
+            for file in sorted(folder.glob(f"figures/{notebook.stem[:2]}_*")):
                 shutil.copy(file, ROOT / "figures")
                 print(ROOT / "figures" / file.name)
+        table = verdicts.join(folder)
+        verdicts.shown(table).assign(why=table.why).to_csv(ROOT / "figures" / "verdicts.csv")
+        readme = ROOT / "README.md"
+        readme.write_text(verdicts.put_into(readme.read_text(), verdicts.in_short(table)))
     except (ValueError, OSError, nb.NotebookError) as error:
+        _fail(error)
+
+
+@app.command()
+def report(
+    profile: Annotated[str, typer.Option(help="Whose run is reported, of those in runs/.")] = "quick",
+) -> None:
+    """Make the replication report of a run, runs/PROFILE/report: a static site for any browser, without a network."""
+    from gsos import notebooks as nb
+    from gsos import report as site
+    from gsos.paths import RUNS
+
+    try:
+        nb.read_profile(profile)
+        print(site.make(RUNS / profile))
+    except (ValueError, OSError) as error:
         _fail(error)
 
 

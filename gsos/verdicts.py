@@ -47,14 +47,14 @@ def deviations() -> pd.DataFrame:
 
 
 def rounded(value: str | float) -> str:
-    """A result as it is shown: names as they are, numbers with three significant digits, a missing one empty."""
+    """A result as it is shown: names as they are, numbers with four significant digits, a missing one empty."""
     try:
         number = float(value)
     except ValueError:
         return str(value)
     if pd.isna(number):
         return ""
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,13 @@
 """Several processes run the tests, each a file at a time: the files that take longest come first, not at the end."""
 
-LONGEST = ("test_notebooks.py", "test_experiments.py", "test_collect.py", "test_project.py")
+LONGEST = (
+    "test_notebooks.py",
+    "test_experiments.py",
+    "test_collect.py",
+    "test_project.py",
+    "test_lab.py",
+    "test_browser.py",
+)
 
 
 def pytest_collection_modifyitems(items):

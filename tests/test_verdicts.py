@@ -63,14 +63,14 @@ def test_what_is_shown_are_the_names_that_the_rule_looks_at(run):
     shown = verdicts.shown(verdicts.join(run))
     assert shown.ours["HIA-05"] == "lr num_conv_layers dropout_rate"  # top-3
     assert shown.ours["HIA-08"] == "batch_size kernel"  # bottom-2
-    assert shown.ours["HIA-13"] == "0.97 [0.5, 0.99]" and shown.printed["HIA-13"] == "0.989"
+    assert shown.ours["HIA-13"] == "0.97 [0.5, 0.99]" and shown.printed["HIA-13"] == "0.9889"
     assert shown.ours["HGD-12"] == "" and shown.printed["HIA-02"] == ""
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("0.385284", "0.385"),
+        ("0.385284", "0.3853"),
         ("11150", "11,150"),
         ("lr epoch", "lr epoch"),
         (np.nan, ""),

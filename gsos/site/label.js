@@ -1,0 +1,3 @@
+function (cell, data, row, i, column) {
+  cell.dataset.label = this.api().column(column).title();
+}
