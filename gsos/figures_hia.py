@@ -154,6 +154,24 @@ def importance_beside_paper(
     return figure
 
 
+def importance_readings(readings: Mapping[str, pd.DataFrame], paper: pd.Series) -> Figure:
+    """HIA T3 under several readings: shares with their 95 % intervals, a panel each, the paper's weights beside them.
+
+    readings: title -> frame with columns share, low, high, one row a hyperparameter; paper: the printed weights.
+    """
+    names = next(iter(readings.values())).index
+    figure, panels = _judge_panels({title: title for title in readings}, names, "share of importance")
+    y = np.arange(len(names))
+    for title, ax in panels.items():
+        frame = readings[title]
+        error = np.clip([frame.share - frame.low, frame.high - frame.share], 0, None)
+        style = {"fmt": "o", "ms": 4.5, "capsize": 2.5, "lw": 1.3, "color": COLOURS["random"], "label": "ours, 95 %"}
+        ax.errorbar(frame.share, y, xerr=error, **style)
+        ax.plot(paper.reindex(names), y, "D", ms=5, mfc="none", mew=1.4, color=COLOURS["bohb"], label="paper")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    return figure
+
+
 def hia_fig4_lists(lists: Mapping[str, pd.DataFrame]) -> Figure:
     """HIA Fig 4: the weights of ten subsets as dots, a panel a title.
 
@@ -258,8 +276,10 @@ def _judge_panels(titles: Mapping[str, str], names: pd.Index, xlabel: str) -> tu
     axes[0][0].invert_yaxis()
     for ax in axes[-1]:
         ax.set_xlabel(xlabel)
-    for ax in axes.flat[len(titles) :]:
-        ax.set_visible(False)
+    for i in range(len(titles), axes.size):
+        axes.flat[i].set_visible(False)
+        axes.flat[i - columns].tick_params(labelbottom=True)
+        axes.flat[i - columns].set_xlabel(xlabel)
     return figure, dict(zip(titles, axes.flat, strict=False))
 
 

@@ -198,3 +198,17 @@ def test_growth_is_drawn_a_line_a_peer():
     assert [list(line.get_ydata()) for line in ax.lines] == [[0.3, 2.0], [9.0, 30.0]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["30", "1000"]
     assert ax.get_xscale() == ax.get_yscale() == "log"
+
+
+def test_readings_stand_in_panels_beside_the_paper():
+    names = ["lr", "epoch"]
+    shares = pd.DataFrame({"share": [0.7, 0.3], "low": [0.5, 0.1], "high": [0.9, 0.5]}, index=names)
+    paper = pd.Series({"epoch": 0.4, "lr": 0.6})
+    figure = figures_hia.importance_readings({f"reading {i}": shares for i in range(5)}, paper)
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_title(loc="left") or ax.get_title() for ax in shown] == [f"reading {i}" for i in range(5)]
+    for ax in shown:
+        diamonds = next(line for line in ax.lines if line.get_marker() == "D")
+        assert diamonds.get_xdata().tolist() == [0.6, 0.4]
+    labelled = [ax for ax in shown if ax.get_xlabel() == "share of importance"]
+    assert len(labelled) == 4  # of five panels four have nothing below them
