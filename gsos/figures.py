@@ -38,6 +38,21 @@ def style() -> None:
     }
 
 
+def panel_grid(
+    n: int, size: tuple[float, float], *, columns: int = 4, **shared: object
+) -> tuple[Figure, list[plt.Axes]]:
+    """A figure and its n panels of a size (width, height in inches), `columns` of them in a row at most."""
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    figsize = (size[0] * columns, size[1] * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=figsize, squeeze=False, **shared)
+    for ax in axes.flat[n:]:
+        ax.set_visible(False)
+    for ax in axes.flat[max(0, n - columns) : n]:  # below these is nothing
+        ax.tick_params(labelbottom=True)
+    return figure, list(axes.flat[:n])
+
+
 def save(figure: Figure, folder: Path, name: str, footer: str = "") -> None:
     """Write name.png and name.svg, with a footer that says what the figure rests on."""
     if footer:

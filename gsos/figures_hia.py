@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from gsos.figures import COLOURS, LABELS
+from gsos.figures import COLOURS, LABELS, panel_grid
 
 
 def hia_fig1_workflow() -> Figure:
@@ -79,8 +79,8 @@ def hia_fig3_distribution(shares: Mapping[str, pd.DataFrame], edges: np.ndarray)
     shares: panel title -> frame with one row a bin and the columns random, bohb: shares of all records.
     edges: (bins + 1,) of the bins, accuracy in [0, 1].
     """
-    figure, axes = plt.subplots(1, len(shares), figsize=(3.6 * len(shares), 3.2), sharey=True, squeeze=False)
-    for ax, (title, share) in zip(axes[0], shares.items(), strict=True):
+    figure, axes = panel_grid(len(shares), (3.6, 3.0), columns=5, sharey=True)
+    for ax, (title, share) in zip(axes, shares.items(), strict=True):
         bottom = np.zeros(len(share))
         for strategy in ("random", "bohb"):
             ax.bar(
@@ -89,8 +89,9 @@ def hia_fig3_distribution(shares: Mapping[str, pd.DataFrame], edges: np.ndarray)
             )  # fmt: skip
             bottom = bottom + share[strategy].to_numpy()
         ax.set(title=title, xlabel="validation accuracy", xlim=(0, 1))
-    axes[0][0].set_ylabel("share of records (%)")
-    axes[0][-1].legend(loc="upper right")
+        if ax.get_subplotspec().is_first_col():
+            ax.set_ylabel("share of records (%)")
+    axes[0].legend(loc="upper right")
     return figure
 
 
@@ -102,8 +103,8 @@ def hia_random_and_bohb(frame: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
     datasets = list(dict.fromkeys(frame.dataset))
     order = list(dict.fromkeys(intervals.proposal))
     rng = np.random.default_rng(0)
-    figure, axes = plt.subplots(1, len(datasets), figsize=(4.6 * len(datasets), 3.4), sharex=True, squeeze=False)
-    for ax, dataset in zip(axes[0], datasets, strict=True):
+    figure, axes = panel_grid(len(datasets), (4.2, 3.2), sharex=True)
+    for ax, dataset in zip(axes, datasets, strict=True):
         for y, proposal in enumerate(order):
             colour = COLOURS["random" if proposal.startswith("random") else "bohb"]
             accuracy = frame[(frame.dataset == dataset) & (frame.proposal == proposal)].validation_accuracy
@@ -112,7 +113,7 @@ def hia_random_and_bohb(frame: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
                 error = [[row.median - row.low], [row.high - row.median]]
                 ax.errorbar(row.median, y, xerr=error, fmt="D", ms=6, color="black", capsize=4, lw=1.6, zorder=3)
         ax.set(title=dataset, xlabel="validation accuracy", xlim=(0, 1), yticks=range(len(order)))
-        ax.set_yticklabels(order if ax is axes[0][0] else [])
+        ax.set_yticklabels(order if ax.get_subplotspec().is_first_col() else [])
         ax.invert_yaxis()
     return figure
 
@@ -198,17 +199,15 @@ def importance_across(shares: pd.DataFrame, groups: Mapping[str, str]) -> Figure
 
     shares: columns (judge, set of records); groups: judge -> panel title.
     """
-    widths = [shares[judge].shape[1] for judge in groups]
-    size = (2.4 + 0.75 * sum(widths) + len(widths), 0.34 * len(shares) + 1.9)
-    figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False, width_ratios=widths)
-    for ax, (judge, title) in zip(axes[0], groups.items(), strict=True):
-        last = ax is axes[0][-1]
-        bar = {"label": "share of importance"} if last else None
+    n_sets = max(shares[judge].shape[1] for judge in groups)
+    size = (2.6 + 0.75 * n_sets, (0.34 * len(shares) + 1.5) * len(groups))
+    figure, axes = plt.subplots(len(groups), 1, figsize=size, squeeze=False)
+    for ax, (judge, title) in zip(axes.flat, groups.items(), strict=True):
         sns.heatmap(shares[judge], ax=ax, cmap="cividis", vmin=0, vmax=shares.to_numpy().max(), annot=True, fmt=".2f",
-                    annot_kws={"size": 8}, cbar=last, cbar_kws=bar, linewidths=0.5)  # fmt: skip
+                    annot_kws={"size": 8}, cbar_kws={"label": "share of importance"}, linewidths=0.5)  # fmt: skip
         ax.set_title(title, fontsize="medium")
         ax.set(xlabel="", ylabel="")
-        ax.tick_params(left=ax is axes[0][0], rotation=0)
+        ax.tick_params(rotation=0)
         ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=35, ha="right")
     return figure
 
@@ -265,22 +264,15 @@ def weights_by_chance(
 
 def _judge_panels(titles: Mapping[str, str], names: pd.Index, xlabel: str) -> tuple[Figure, dict[str, plt.Axes]]:
     """A figure with a panel a judge, four in a row, and a line each hyperparameter, the first on top."""
-    columns = 4
-    rows = -(-len(titles) // columns)
-    size = (12, (0.27 * len(names) + 0.9) * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for ax, title in zip(axes.flat, titles.values(), strict=False):
+    figure, axes = panel_grid(len(titles), (3, 0.27 * len(names) + 0.9), sharex=True, sharey=True)
+    for ax, title in zip(axes, titles.values(), strict=True):
         ax.set_title(title, fontsize=9.5)
         ax.grid(axis="x", alpha=0.3)
-    axes[0][0].set_yticks(range(len(names)), names)
-    axes[0][0].invert_yaxis()
-    for ax in axes[-1]:
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    for ax in axes[-4:]:
         ax.set_xlabel(xlabel)
-    for i in range(len(titles), axes.size):
-        axes.flat[i].set_visible(False)
-        axes.flat[i - columns].tick_params(labelbottom=True)
-        axes.flat[i - columns].set_xlabel(xlabel)
-    return figure, dict(zip(titles, axes.flat, strict=False))
+    return figure, dict(zip(titles, axes, strict=True))
 
 
 def importance_bars(shares: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
