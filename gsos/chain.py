@@ -1,4 +1,4 @@
-"""The chain of the papers in four links: what matters, tuning in that order, hypergradients, and what is better.
+"""The papers' questions as four links: what matters, tuning in that order, hypergradients, and what is better.
 
 Each link is a frame of what one panel of the chain's figure shows: label, series ("printed", "replicated", "control"),
 value, and the ends of its interval, low and high, NaN where there is none: 95 %, of the last link 90 %. It is read from
@@ -94,15 +94,17 @@ def tell(title: str, link: pd.DataFrame) -> str:
     if title == MATTERS:
         first = link.sort_values("value", ascending=False).groupby("series", sort=False).label
         said = {series: ", ".join(labels.head(3)) for series, labels in first}
-        words = {"printed": "printed", "replicated": "N-RReliefF as printed, here", "control": "calibrated RReliefF"}
+        words = {"printed": "paper", "replicated": "N-RReliefF as printed, here", "control": "calibrated RReliefF"}
         return f"{title} " + "; ".join(f"{words[series]}: {said[series]}" for series in words if series in said) + "."
     show = "{:.2f}" if title == BETTER else "{:+.0%}"
     lines = []
     for label, rows in link.groupby("label", sort=False):
         values = []
         for row in rows.itertuples():
-            ends = "" if pd.isna(row.low) else f" ({show.format(row.low)} to {show.format(row.high)})"
-            where = "printed " if row.series == "printed" else "here " if title in (ORDER, LEARNT) else ""
+            cut = title != BETTER and max(abs(row.low), abs(row.high)) > 1
+            ends = f" ({show.format(row.low)} to {show.format(row.high)})"
+            ends = "" if pd.isna(row.low) else " (an interval of more than 100 %)" if cut else ends
+            where = "paper " if row.series == "printed" else "here " if title in (ORDER, LEARNT) else ""
             values.append(f"{where}{show.format(row.value)}{ends}")
         lines.append(f"{label}: {', '.join(values)}")
     return f"{title} {_TELLS.get(title, '')}{'; '.join(lines)}."

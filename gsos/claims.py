@@ -1,4 +1,4 @@
-"""The papers' claims, each with a rule that was fixed before the results, and the verdict that the rule gives."""
+"""The papers' claims, each with a rule that follows from its words, and the verdict that the rule gives."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

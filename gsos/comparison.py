@@ -225,7 +225,8 @@ def claim_results(found: Pair, control: Pair | None = None) -> dict[str, Result]
         value, low, high = interval(values, n_rounds)
         results[claim] = Result(value, sum(n_records), len(places), low, high)
 
-    for claim, column in (("05", "seconds"), ("06", "seconds"), ("07", "seconds_to_optimum")):
+    totals = (("05", "seconds"), ("06", "seconds"), ("07", "seconds_to_optimum"), ("54", "seconds_to_optimum"))
+    for claim, column in totals:
         add(f"GSOS-{claim}", reduction(found, column))
     for claim, column in (("08", "seconds"), ("09", "seconds_to_optimum")):
         add(f"GSOS-{claim}", (1 - found.ours[column] / found.theirs[column]).min(axis=1))
@@ -237,6 +238,8 @@ def claim_results(found: Pair, control: Pair | None = None) -> dict[str, Result]
         if name in found.datasets:
             place = found.datasets.index(name)
             add(f"GSOS-{i}", reduction(found, "seconds", slice(place, place + 1)), [name])
+            add(f"GSOS-{i + 39}", change(found, "validation_accuracy")[:, place], [name])
+            add(f"GSOS-{i + 45}", change(found, "test_accuracy")[:, place], [name])
     for claim, names, column, sign in (
         ("22", ["ahe", "intel_natural_scene"], "first_half_best", 1),
         ("25", ["dog_cat", "flowers"], "fluctuation", -1),

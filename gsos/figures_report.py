@@ -14,7 +14,7 @@ from gsos import chain
 _BLUE, _ORANGE, _GREEN, _RED = sns.color_palette("colorblind")[:4]
 VERDICT_COLOURS = {"reproduced": _GREEN, "partly": _BLUE, "contradicted": _ORANGE, "not tested": "0.85"}
 SERIES = {
-    "printed": {"label": "printed in the paper", "marker": "o", "ms": 11, "mfc": "none", "color": "0.45", "mew": 1.5},
+    "printed": {"label": "the paper's", "marker": "o", "ms": 11, "mfc": "none", "color": "0.45", "mew": 1.5},
     "replicated": {"label": "replicated", "marker": "o", "ms": 5.5, "color": _BLUE},
     "control": {"label": "not in the paper", "marker": "D", "ms": 5, "color": _ORANGE},
 }
@@ -38,7 +38,7 @@ def chain_of_papers(links: Mapping[str, pd.DataFrame]) -> Figure:
             ax.text(0.5, 0.5, "its notebook has not run", transform=ax.transAxes, ha="center", color="0.45")
             ax.set_axis_off()
             continue
-        _link(ax, links[title])
+        _link(ax, links[title], limits)
         ax.set(xlabel=xlabel, xlim=limits)
         ax.grid(axis="x", alpha=0.3)
         if title == chain.BETTER:
@@ -55,7 +55,7 @@ def chain_of_papers(links: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _link(ax: plt.Axes, link: pd.DataFrame) -> None:
+def _link(ax: plt.Axes, link: pd.DataFrame, limits: tuple[float, float]) -> None:
     labels = list(dict.fromkeys(link.label))
     both = len(link) == 3 * len(labels)  # each label has all series
     for name in SERIES:
@@ -64,7 +64,10 @@ def _link(ax: plt.Axes, link: pd.DataFrame) -> None:
         y = np.array([labels.index(label) for label in rows.label]) + apart
         style = {key: value for key, value in SERIES[name].items() if key != "label"}
         ax.plot(rows.value, y, ls="", zorder=3, **style)
-        ax.hlines(y, rows.low.astype(float), rows.high.astype(float), color=style["color"], lw=1.5)
+        low, high = rows.low.astype(float), rows.high.astype(float)
+        ax.hlines(y, low, high, color=style["color"], lw=1.5)
+        for marker, end, beyond in (("<", limits[0], low < limits[0]), (">", limits[1], high > limits[1])):
+            ax.plot(np.full(beyond.sum(), end), y[beyond], marker, color=style["color"], ms=6, clip_on=False)
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.5, -0.5)
 

@@ -21,6 +21,7 @@ from gsos.profiles import PROFILES
 
 FOLDER = ROOT / "notebooks"
 JOINS = "08"  # the notebook that reads what the others wrote
+SLOWEST = ("02", "07", "06")  # with committed records; they start first
 COMMON = ("PROFILE", "SEED", "DEVICE", "WORKERS")  # the parameters that every notebook has, and a profile may hold
 
 
@@ -128,11 +129,13 @@ def run_side_by_side(notebooks: Sequence[Path], parameters: Mapping[str, object]
     """
     last = [notebook for notebook in notebooks if notebook.name.startswith(JOINS)]
     first = [notebook for notebook in notebooks if notebook not in last]
+    first.sort(key=lambda notebook: SLOWEST.index(notebook.name[:2]) if notebook.name[:2] in SLOWEST else len(SLOWEST))
     with get_context("spawn").Pool() as pool:  # not more at a time than cores
         runs = pool.map(partial(run, parameters=parameters), first, chunksize=1)
         pool.close()
         pool.join()
-    return runs + [run(notebook, parameters) for notebook in last]
+    runs += [run(notebook, parameters) for notebook in last]
+    return sorted(runs, key=lambda each: [path.name for path in notebooks].index(each.notebook.name))
 
 
 def section_seconds(executed: Path) -> dict[str, float]:

@@ -25,7 +25,7 @@ _ALGORITHMS = ("asha", "ahb", "genetic", "hyperband", "pbt", "pb2")
 _VARIANTS = ("sgd", "hgd", "fixed")
 
 _HIA_RECORDS = {
-    "study": ("hia-smoke", "hia-quick", "hia-quick", "hia-workstation", "hia-paper"),
+    "study": ("hia-smoke", "hia-quick", "hia-workstation", "hia-workstation", "hia-paper"),
     "datasets": (_EMBEDDED, _EMBEDDED, None, _HIA_HERE, _HIA),  # None: those that the records have
     "n_models": (20, 300, None, 1000, None),  # a dataset; None: the paper's number, 1,000 to 1,500
     "n_train": (200, 1000, None, 2000, None),  # at most; None: all there are
@@ -39,7 +39,7 @@ SIZES: dict[str, dict[str, tuple]] = {
     "02": _HIA_RECORDS
     | {
         "n_neighbours": (3, 30, 30, 30, 30),  # HIA 5.3 has 30
-        "n_resamples": (4, 16, 16, 100, 100),  # halves of the records, for intervals
+        "n_resamples": (4, 16, 10, 100, 100),  # halves of the records, for intervals
         "n_control": (300, 1000, 1000, 11_150, 11_150),  # configurations in the controls
         "filter_datasets": (_EMBEDDED[:1], _EMBEDDED[:1], None, ("mnist", "cifar10"), ("mnist", "cifar10")),
         "n_filter_models": (20, 100, None, 300, 300),  # with two layers, and with three, on each of these datasets

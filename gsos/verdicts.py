@@ -8,9 +8,10 @@ import pandas as pd
 from gsos import claims
 from gsos.paths import DATA
 
-# the claims that each abstract is about
-HEADLINES = ("HIA-05", "HIA-08", "HIA-13", "HIA-15", "GSOS-06", "GSOS-10", "GSOS-28", "GSOS-09")
-HEADLINES += ("HGD-12", "HGD-20", "HGD-31", "HGD-42")
+# what each paper is about, and what its own tables or equations say of it
+HEADLINES = ("HIA-05", "HIA-08", "HIA-13", "HIA-15", "HIA-39", "GSOS-06", "GSOS-10", "GSOS-28", "GSOS-39")
+HEADLINES += ("HGD-12", "HGD-20", "HGD-31", "HGD-06", "HGD-47")
+TABLES, RECORDS = "the papers' own tables", "our records and measurements"  # what claims are tested on
 RESULT = ("ours", "low", "high", "n_records", "n_datasets", "verdict", "on these records")
 BEGIN, END = "<!-- verdicts: written by `gsos figures` -->", "<!-- end of verdicts -->"
 
@@ -66,15 +67,16 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 def in_short(table: pd.DataFrame) -> str:
     """The counts and the headline claims as two Markdown tables: what the README shows."""
-    counted = counts(table)
-    head = ("paper", "claims", *counted.columns)
-    rows = [(name, row.sum(), *row) for name, row in counted.iterrows()]
+    tested_on = table.notebook.map(lambda notebook: TABLES if notebook == "00" else RECORDS)
+    counted = {name: counts(rows) for name, rows in table.groupby(tested_on)}
+    head = ("tested on", "paper", "claims", *claims.VERDICTS)
+    rows = [(name, paper, row.sum(), *row) for name, frame in counted.items() for paper, row in frame.iterrows()]
     chosen = shown(table.loc[list(HEADLINES)])
     words = chosen.statement.str.partition(" (")[0]  # without its definition
     told = [
         (name, words[name], row.printed, row.ours, _with_records(table.loc[name])) for name, row in chosen.iterrows()
     ]
-    return f"{_markdown(head, rows)}\n\n{_markdown(('claim', 'in words', 'printed', 'ours', 'verdict'), told)}"
+    return f"{_markdown(head, rows)}\n\n{_markdown(('claim', 'in words', 'paper', 'ours', 'verdict'), told)}"
 
 
 def put_into(text: str, table: str) -> str:
@@ -98,7 +100,7 @@ def _why(claim: pd.Series, was_run: bool) -> str:
     if not claim.ours:
         return f"needs {claim.needs}" if claim.needs else "these records say nothing of it"
     return (
-        f"{claim.n_records:,.0f} records of {claim.n_datasets:.0f} datasets; "
+        f"{claim.n_records:,.0f} records of {claim.n_datasets:.0f} dataset{'s' * (claim.n_datasets != 1)}; "
         f"needs {claim.min_records:,} of {claim.min_datasets}"
     )
 

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,7 +73,9 @@ def _finish(pool) -> None:
 
 def _local_pool(initializer: Callable, initargs: tuple):
     context = multiprocessing.get_context("forkserver")  # never a copy of a process that has threads or a CUDA context
-    context.set_forkserver_preload([initializer.__module__])  # so that PyTorch is imported once, not once a worker
+    # What takes seconds to import is imported once, not once a worker: PyTorch, and what its first optimizer needs
+    first_optimizer = ["torch._dynamo"] if "torch" in sys.modules else []
+    context.set_forkserver_preload([initializer.__module__, *first_optimizer])
     return context.Pool(1, _start_worker, (initializer, initargs))
 
 

@@ -65,6 +65,6 @@ def test_a_link_whose_notebook_has_not_run_is_left_out(run):
 
 def test_links_are_told_in_sentences(run):
     said = {title: chain.tell(title, link) for title, link in chain.links(run).items()}
-    assert "printed: num_conv_layers, lr, dropout_rate; N-RReliefF as printed, here: epoch," in said[chain.MATTERS]
-    assert "than simultaneous TPE: printed +32%, here +20% (+5% to +35%)" in said[chain.ORDER]
+    assert "paper: num_conv_layers, lr, dropout_rate; N-RReliefF as printed, here: epoch," in said[chain.MATTERS]
+    assert "than simultaneous TPE: paper +32%, here +20% (+5% to +35%)" in said[chain.ORDER]
     assert "Block TPE: 0.70 (0.50 to 0.90)." in said[chain.BETTER]
