@@ -21,7 +21,7 @@ from gsos.profiles import PROFILES
 
 FOLDER = ROOT / "notebooks"
 JOINS = "08"  # the notebook that reads what the others wrote
-SLOWEST = ("02", "07", "06")  # with committed records; they start first
+SLOWEST = ("02", "07", "03", "06")  # with committed records; they start first
 COMMON = ("PROFILE", "SEED", "DEVICE", "WORKERS")  # the parameters that every notebook has, and a profile may hold
 
 

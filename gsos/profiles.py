@@ -39,7 +39,7 @@ SIZES: dict[str, dict[str, tuple]] = {
     "02": _HIA_RECORDS
     | {
         "n_neighbours": (3, 30, 30, 30, 30),  # HIA 5.3 has 30
-        "n_resamples": (4, 16, 10, 100, 100),  # halves of the records, for intervals
+        "n_resamples": (4, 16, 8, 100, 100),  # halves of the records, for intervals
         "n_control": (300, 1000, 1000, 11_150, 11_150),  # configurations in the controls
         "filter_datasets": (_EMBEDDED[:1], _EMBEDDED[:1], None, ("mnist", "cifar10"), ("mnist", "cifar10")),
         "n_filter_models": (20, 100, None, 300, 300),  # with two layers, and with three, on each of these datasets
