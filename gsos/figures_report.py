@@ -67,7 +67,8 @@ def _link(ax: plt.Axes, link: pd.DataFrame, limits: tuple[float, float]) -> None
         low, high = rows.low.astype(float), rows.high.astype(float)
         ax.hlines(y, low, high, color=style["color"], lw=1.5)
         for marker, end, beyond in (("<", limits[0], low < limits[0]), (">", limits[1], high > limits[1])):
-            ax.plot(np.full(beyond.sum(), end), y[beyond], marker, color=style["color"], ms=6, clip_on=False)
+            if beyond.any():  # the panel's end cuts these bars
+                ax.plot(np.full(beyond.sum(), end), y[beyond], marker, color=style["color"], ms=6, clip_on=False)
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.5, -0.5)
 
