@@ -94,16 +94,31 @@ def pair(frame: pd.DataFrame, strategy: str, reference: str, *, n_resamples: int
     A resample draws rounds with replacement within each dataset, the same for both strategies, since these share their
     seeds; datasets are not drawn. Raises ValueError where there is no such round.
     """
-    return pair_runs(
-        summarise(frame[frame.strategy.isin([strategy, reference])]), strategy, reference, n_resamples, seed
-    )
+    runs = summarise(frame[frame.strategy.isin([strategy, reference])])
+    alike = runs.groupby(["dataset", "round"]).n.transform("nunique") == 1
+    return pair_runs(runs[alike], strategy, reference, n_resamples, seed)
+
+
+def pair_at_equal_time(frame: pd.DataFrame, strategy: str, reference: str, **options: int) -> Pair:
+    """`pair`, the longer of a round's two runs cut off when it has used up the seconds of the shorter one."""
+    frame = add_progress(frame[frame.strategy.isin([strategy, reference])])
+    total = frame.groupby(RUN).seconds.transform("max")
+    shorter = total.groupby([frame.dataset, frame["round"]]).transform("min")
+    return pair_runs(summarise(frame[frame.seconds <= shorter]), strategy, reference, **options)
+
+
+def pair_unclipped(frame: pd.DataFrame, strategy: str, reference: str, **options: int) -> Pair:
+    """`pair` without the trials whose network was clipped; seconds, steps and work are scaled to all of a run's."""
+    runs = summarise(frame[~frame.clipped.astype(bool)])
+    n = frame.groupby(RUN).size().loc[pd.MultiIndex.from_frame(runs[RUN])].to_numpy()
+    runs[[*COSTS]] = runs[[*COSTS]].mul(n / runs.n, axis=0)
+    return pair_runs(runs, strategy, reference, **options)
 
 
 def pair_runs(runs: pd.DataFrame, strategy: str, reference: str, n_resamples: int = 2000, seed: int = 0) -> Pair:
-    """`pair` of runs as `summarise` has them."""
+    """`pair` of runs as `summarise` has them, whatever their numbers of iterations."""
     ours, theirs = (runs[runs.strategy == name].set_index(["dataset", "round"]) for name in (strategy, reference))
     both = ours.index.intersection(theirs.index, sort=False)
-    both = both[(ours.n[both] == theirs.n[both]).to_numpy()]
     if both.empty:
         raise ValueError(f"no round has both {strategy!r} and {reference!r} at the same number of iterations")
     rng = np.random.default_rng(seed)
@@ -118,7 +133,7 @@ def pair_runs(runs: pd.DataFrame, strategy: str, reference: str, n_resamples: in
                 columns.setdefault(column, []).append(table.loc[place, column].to_numpy(float)[draws].mean(axis=1))
         found.datasets.append(dataset)
         found.n_rounds.append(n)
-        found.n_records.append(int(2 * ours.n[place].sum()))
+        found.n_records.append(int(ours.n[place].sum() + theirs.n[place].sum()))
     for columns in means:
         columns |= {column: np.column_stack(values) for column, values in columns.items()}
     return found
@@ -184,6 +199,21 @@ def reduction(compared: Pair, column: str, datasets: slice = slice(None)) -> NDA
 def change(compared: Pair, column: str) -> NDArray[np.float64]:
     """(1 + n_resamples, n_datasets): a strategy's mean less the reference's."""
     return compared.ours[column] - compared.theirs[column]
+
+
+def cost_and_change(frame: pd.DataFrame, strategies: Sequence[str], reference: str, **options: int) -> pd.DataFrame:
+    """Strategies against a reference over all datasets that both have, a row each, with 95 % intervals.
+
+    Columns time, its total time in per cent of the reference's, and change, of test accuracy in percentage points,
+    each with _low and _high. Options as in `pair`.
+    """
+    rows = {}
+    for name in strategies:
+        last = table_4(pair(frame, name, reference, **options)).loc["all"]
+        rows[name] = {"time": 1 - last.time_reduction, "time_low": 1 - last.time_reduction_high}
+        rows[name] |= {"time_high": 1 - last.time_reduction_low}
+        rows[name] |= {f"change{end}": last[f"test_change{end}"] for end in _ENDS}
+    return 100 * pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
 
 
 def describe_changes(row: pd.Series) -> dict[str, str]:

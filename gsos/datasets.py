@@ -68,6 +68,7 @@ def load(
     *,
     root: str | Path | None = None,
     n_train: int | None = None,
+    n_valid: int | None = None,
     valid_fraction: float = 0.2,
     size: int | None = None,
     channels: int | None = None,
@@ -80,12 +81,12 @@ def load(
 
     The validation part is `valid_fraction` of the training images. The test part is the dataset's own; where it has
     none, `valid_fraction` of all images are the test part and as many the validation part (60/20/20, GSOS 5.3).
-    n_train: at most so many images to train on, a validation part in proportion to them, and at most n_train test
-    images. size: images larger than size x size pixels are reduced to it. What is smaller stays as it is, and None
-    sets no limit. channels: 1 (grey, by Rec. 601 luma) or 3.
+    n_train: at most so many images to train on, a validation part in proportion to them (or of n_valid images), and at
+    most n_train test images. size: images larger than size x size pixels are reduced to it. What is smaller stays as it
+    is, and None sets no limit. channels: 1 (grey, by Rec. 601 luma) or 3.
 
     Raises ValueError for an unknown name, one that is not here (and says how to get it), a damaged file, a single
-    class, or a limit that is not positive.
+    class, a limit that is not positive, or n_valid without n_train or more than there are images for.
     """
     if channels not in (None, 1, 3):
         raise ValueError(f"channels must be 1 or 3, not {channels}")
@@ -97,10 +98,12 @@ def load(
         raise ValueError(f"valid_fraction must lie between 0 and 0.5, not {valid_fraction}")
     if n_train is not None and n_train < 2:
         raise ValueError(f"n_train must be at least 2, not {n_train}")
+    if n_valid is not None and (n_train is None or n_valid < 1):
+        raise ValueError(f"n_valid must be positive and needs n_train, not {n_valid} with n_train {n_train}")
     x, y, x_test, y_test, class_names = _find(name, catalogue.data_root(root), size, channels)
     if len(np.unique(y)) < 2:
         raise ValueError(f"{name} has images of one class only; a classifier needs two")
-    train, valid, test = _split(y, y_test, n_train, valid_fraction, seed)
+    train, valid, test = _split(y, y_test, n_train, n_valid, valid_fraction, seed)
     if not (len(train) and len(valid) and len(test)):
         raise ValueError(f"{name} has too few images ({len(y)}) to have some in each part")
     if x_test is None:
@@ -113,7 +116,12 @@ def load(
 
 
 def _split(
-    y: NDArray[np.int64], y_test: NDArray[np.int64] | None, n_train: int | None, valid_fraction: float, seed: int
+    y: NDArray[np.int64],
+    y_test: NDArray[np.int64] | None,
+    n_train: int | None,
+    n_valid: int | None,
+    valid_fraction: float,
+    seed: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Rows that train, validate and test; those that test are of the test part where there is one."""
     order, share = _stratified_order(y, seed), valid_fraction
@@ -123,9 +131,12 @@ def _split(
         y_test, share = y[test], valid_fraction / (1 - valid_fraction)
     else:
         test = np.arange(len(y_test))
-    n_valid = round(valid_fraction * len(y))
     if n_train is not None and n_train < len(y_test):
         test = test[_stratified_order(y_test, seed)[:n_train]]
+    if n_valid is not None:
+        order = order[: n_train + n_valid]
+        return order[n_valid:], order[:n_valid], test
+    n_valid = round(valid_fraction * len(y))
     if n_train is not None and n_train < len(order) - n_valid:
         order = order[: round(n_train / (1 - share))]
         n_valid = len(order) - n_train

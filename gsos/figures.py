@@ -14,10 +14,10 @@ from gsos.strategy import STRATEGIES
 
 COLOURS = dict(zip(("random", "bohb", "paper"), np.array(sns.color_palette("colorblind"))[[0, 1, 7]], strict=True))
 LABELS = STRATEGIES | {"bohb": "BOHB"}
-LINES = ("-", "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), "-", "-", "--")
+LINES = ("-", "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), "-", "-", "--", "-.")
 STRATEGY_STYLE = {
     name: {"color": colour, "ls": line}
-    for name, colour, line in zip(STRATEGIES, sns.color_palette("colorblind"), LINES, strict=False)
+    for name, colour, line in zip(STRATEGIES, sns.color_palette("colorblind", len(LINES)), LINES, strict=True)
 }
 
 

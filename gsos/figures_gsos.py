@@ -140,6 +140,35 @@ def strategies_beside(table: pd.DataFrame, panels: Mapping[str, tuple[str, str]]
     return figure
 
 
+_MARKERS = dict(zip(STRATEGY_STYLE, "oPs^vD<X*hd", strict=True))
+
+
+def cost_and_accuracy(panels: Mapping[str, pd.DataFrame], reference: str, titles: Mapping[str, str]) -> Figure:
+    """What strategies take and find against one reference, a panel each title, with 95 % intervals.
+
+    panels: panel title -> frame with strategy as index and the columns time (per cent of the reference's), change (of
+    test accuracy, percentage points), each with _low and _high; titles: strategy -> legend.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels) + 2.2, 4.2), squeeze=False, sharey=True)
+    for ax, (title, frame) in zip(axes[0], panels.items(), strict=True):
+        ax.axhline(0, color="0.4", lw=0.8)
+        ax.axvline(100, color="0.4", lw=0.8)
+        ax.plot(100, 0, "k+", ms=11, mew=2, label=titles[reference])
+        for name, row in frame.iterrows():
+            x_error = [[row.time - row.time_low], [row.time_high - row.time]]
+            y_error = [[row.change - row.change_low], [row.change_high - row.change]]
+            errors = {"xerr": np.clip(x_error, 0, None), "yerr": np.clip(y_error, 0, None)}
+            look = {"fmt": _MARKERS[name], "color": STRATEGY_STYLE[name]["color"], "ms": 7, "lw": 1.3}
+            ax.errorbar(row.time, row.change, **errors, **look, label=titles[name])
+        ax.set_title(title, fontsize="medium")
+        ax.set(xlabel=f"total time, % of {titles[reference]}'s", xlim=(0, None))
+        ax.grid(alpha=0.3)
+    axes[0][0].set_ylabel(f"test accuracy less {titles[reference]}'s\n(percentage points)")
+    widest = max(axes[0], key=lambda ax: len(ax.get_legend_handles_labels()[1]))
+    figure.legend(*widest.get_legend_handles_labels(), loc="outside right upper", fontsize=9)
+    return figure
+
+
 GOOD, BAD, CHOICE = np.array(sns.color_palette("colorblind"))[[0, 3, 2]]  # l, g, and the acquisition function
 
 

@@ -12,7 +12,9 @@ _HIA = ("cifar10", "cifar100", "emnist", "eurosat", "fashion_mnist", "mnist", "s
 
 _GSOS_HERE = ("ahe", "intel_natural_scene", "rock_paper_scissors", "dog_cat", "flowers", "kuzushiji_mnist10")
 _GSOS = (*_GSOS_HERE[:-1], "kuzushiji49")
-_STRATEGIES = ("gsos", "simultaneous", "epoch schedule", "reversed order", "random groups", "middle epoch", "top epoch")
+_STRATEGIES = ("gsos", "simultaneous", "epoch schedule")
+_CONTROLS = ("reversed order", "random groups", "middle epoch", "top epoch", "calibrated groups")
+_CONTROLS += ("blocks", "blocks cost", "random")
 
 _TABLES = ("naval_propulsion", "phoneme", "car", "cifar10")
 _CONTESTANTS = ("random", "optuna multivariate", "gsos", "blocks", "no blocks")
@@ -48,11 +50,15 @@ SIZES: dict[str, dict[str, tuple]] = {
     "04": {
         "study": ("gsos-smoke", "gsos-quick", "gsos-quick", "gsos-workstation", "gsos-paper"),
         "datasets": (_EMBEDDED[:1], _EMBEDDED, None, _GSOS_HERE, _GSOS),
-        "strategies": (_STRATEGIES[:3], _STRATEGIES[:6], None, _STRATEGIES[:3], (*_STRATEGIES, "random")),
+        "strategies": (_STRATEGIES, _STRATEGIES, None, _STRATEGIES, _STRATEGIES),
+        "controls": ((), _CONTROLS[:3], None, _CONTROLS, _CONTROLS),  # strategies that run on control_datasets alone
+        "control_datasets": ((), _EMBEDDED, None, ("kuzushiji_mnist10", "flowers"), _GSOS),
+        "unscaled_datasets": ((), (), None, ("kuzushiji_mnist10",), ()),  # the first two strategies, epochs not divided
         "n_rounds": (2, 2, None, 5, 5),  # GSOS 5.4 has 5
         "n_iterations": (10, 40, None, 100, 100),  # of a round; GSOS 5.4 has 100
         "epoch_divisor": (5, 5, 5, 5, 1),  # of GSOS T1's 10 to 100 epochs
-        "n_train": (100, 400, None, 1200, None),
+        "n_train": (100, 400, None, 960, None),
+        "n_valid": (None, None, None, 320, None),  # None: in proportion; GSOS 5.3 has 60/20/20
         "image_size": (None, 14, None, 64, 224),  # GSOS T2 has 224 and more of photographs
         "n_resamples": (200, 2000, 2000, 2000, 2000),  # of rounds, for intervals
     },
@@ -102,6 +108,10 @@ _TRAINED = {
         "n_train",
         "image_size",
         "strategies",
+        "controls",
+        "control_datasets",
+        "unscaled_datasets",
+        "n_valid",
         "n_rounds",
         "n_iterations",
         "epoch_divisor",

@@ -145,12 +145,18 @@ for _case in ("hgd-cifar10", "hgd-cifar100"):
 # Where lr and momentum are learnt, they are kept in the domains that they have where they are searched (HGD T2).
 RATE_BOUNDS = {name: (SPACES["hgd-cifar10"][name].low, SPACES["hgd-cifar10"][name].high) for name in ("lr", "momentum")}
 
-# GSOS Fig 1 is a picture; these groups follow from its importance weights and the 4:3:3 split of iterations.
+# GSOS Fig 1 is a picture; the groups "gsos" follow from its importance weights and the 4:3:3 split of iterations.
+# "calibrated": groups of the same sizes by the weights that calibrated RReliefF gives our records of HIA's study.
 GROUPS: dict[str, list[list[str]]] = {
     "gsos": [
         ["num_conv_layers", "lr", "dropout_rate"],
         ["optimizer", "epoch", "stride", "padding"],
         ["kernel", "num_fc_units", "batch_size"],
+    ],
+    "calibrated": [
+        ["lr", "optimizer", "num_conv_layers"],
+        ["num_fc_units", "dropout_rate", "epoch", "stride"],
+        ["batch_size", "padding", "kernel"],
     ],
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gsos.blocks import BlockTPE
 from gsos.checks import check_count
-from gsos.space import Config, Space, check_config, sample
+from gsos.space import GROUPS, Config, Space, check_config, sample
 from gsos.tpe import TPE, Proposal
 
 SHARES = (4, 3, 3)  # of the iterations, one a group (GSOS 5.4)
@@ -236,7 +236,8 @@ def make(
 ) -> Strategy:
     """A strategy by its name, a key of STRATEGIES; groups share the iterations in the proportion 4:3:3.
 
-    Raises ValueError for an unknown name, and for one about epochs in a space without them.
+    Raises ValueError for an unknown name, for one about epochs in a space without them, and for "calibrated groups",
+    which are those of GSOS's space, in another.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {name!r}")
@@ -255,6 +256,8 @@ def make(
         groups = groups[::-1]
     elif name == "random groups":
         groups = shuffled_groups(groups, seed)
+    elif name == "calibrated groups":
+        groups = GROUPS["calibrated"]
     elif name in ("middle epoch", "top epoch"):
         low, high = space["epoch"].low, space["epoch"].high
         defaults = dict(defaults) | {"epoch": high if name == "top epoch" else (low + high) // 2}
@@ -272,6 +275,7 @@ STRATEGIES = {  # name -> label
     "random": "random search",
     "blocks": "Block TPE",
     "blocks cost": "Block TPE, cost-aware",
+    "calibrated groups": "GSOS, groups by our weights",
 }
 
 

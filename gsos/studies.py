@@ -86,25 +86,52 @@ def gsos_records(
     device: str = "auto",
     workers: int | None = None,
 ) -> pd.DataFrame:
-    """The records of GSOS's study at a profile's sizes, read and trained as in `hia_records`."""
+    """The records of GSOS's study at a profile's sizes, read and trained as in `hia_records`.
+
+    size["strategies"] run on all of size["datasets"], size["controls"] on those of them in size["control_datasets"].
+    """
     if profile == "recorded":
         return _recorded("gsos", size)
     frames = _run_strategies(profile, size, seed=seed, device=device, workers=workers)
     return _export(frames, "gsos", profile)
 
 
+def unscaled_records(
+    profile: str,
+    size: Mapping[str, object],
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int | None = None,
+) -> pd.DataFrame | None:
+    """The first two strategies of GSOS's study on size["unscaled_datasets"] with all of the paper's epochs.
+
+    The study is that of `gsos_records` with "-unscaled" added; read and trained as there. None where there are none.
+    """
+    study = f"{size['study']}-unscaled"
+    if profile == "recorded":
+        every = records.load(DATA / "records" / "gsos")
+        return records.select(every, study) if study in set(every.study) else None
+    if not size["unscaled_datasets"]:
+        return None
+    of_study = {"study": study, "datasets": size["unscaled_datasets"], "epoch_divisor": 1, "controls": ()}
+    size = {**size, **of_study, "strategies": size["strategies"][:2]}
+    return _export(_run_strategies(profile, size, seed=seed, device=device, workers=workers), "gsos-unscaled", profile)
+
+
 def _run_strategies(profile: str, size: Mapping[str, object], *, seed: int, **options: object) -> list[pd.DataFrame]:
     from gsos.datasets import load
     from gsos.tuning import run_strategies
 
-    options |= {"study": size["study"], "seed": seed}
+    options |= {"study": size["study"], "seed": seed, "rounds": range(size["n_rounds"])}
     options |= {"store": RUNS / profile / "trials.journal", "committed": _committed("gsos", profile)}
     space, defaults = divide_epochs(SPACES["gsos"], DEFAULTS["gsos"], size["epoch_divisor"])
     options |= {"space": space, "defaults": defaults, "n_iterations": size["n_iterations"]}
     frames = []
     for name in size["datasets"]:
-        images = load(name, n_train=size["n_train"], size=size["image_size"], seed=seed)
-        frames.append(run_strategies(size["strategies"], images, rounds=range(size["n_rounds"]), **options))
+        images = load(name, n_train=size["n_train"], n_valid=size["n_valid"], size=size["image_size"], seed=seed)
+        controls = size["controls"] if name in size["control_datasets"] else ()
+        frames.append(run_strategies([*size["strategies"], *controls], images, **options))
     return frames
 
 
@@ -198,7 +225,8 @@ def beyond_records(
     judges = run_judges(tables, **judging, store=RUNS / profile / "judges")
     for name, frame in zip(_BEYOND, (contest, tuning, judges), strict=True):
         records.export(frame, RUNS / profile / "records" / f"{name}.parquet")
-    sizes_of_trials = sizes("04", "quick") | {name: size[name] for name in size.keys() & sizes("04", "quick").keys()}
+    sizes_of_trials = sizes("04", "quick") | {"controls": ()}
+    sizes_of_trials |= {name: size[name] for name in size.keys() & sizes_of_trials.keys()}
     frames = _run_strategies(profile, sizes_of_trials, seed=seed, device=device, workers=workers)
     return Beyond(contest, tuning, judges, _export(frames, "trials", profile))
 

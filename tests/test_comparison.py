@@ -179,6 +179,35 @@ def test_only_rounds_that_both_have_at_one_length_are_compared(frame):
         comparison.pair(frame, "gsos", "random")
 
 
+def test_in_equal_time_the_longer_run_is_cut_off(frame):
+    # seconds of gsos end at 12; those of simultaneous are 2.5, 7, 13.5, 22: two of its trials are left
+    found = comparison.pair_at_equal_time(frame, "gsos", "simultaneous", n_resamples=3)
+    assert found.ours["validation_accuracy"][0] == pytest.approx([(0.9 + 0.7) / 2])
+    assert found.theirs["validation_accuracy"][0] == pytest.approx([(0.6 + 0.2) / 2])
+    assert found.theirs["test_accuracy"][0] == pytest.approx([(0.55 + 0.15) / 2])
+    assert found.theirs["seconds"][0] == pytest.approx([7]) and found.n_records == [2 * 4 + 2 * 2]
+    other_way = comparison.pair_at_equal_time(frame, "simultaneous", "gsos", n_resamples=3)
+    assert other_way.ours["validation_accuracy"][0] == found.theirs["validation_accuracy"][0]
+
+
+def test_without_clipped_networks_costs_are_those_of_as_many_trials(frame):
+    frame["clipped"] = (frame.strategy == "gsos") & (frame["round"] == 0) & (frame.iteration == 2)  # its optimum
+    found = comparison.pair_unclipped(frame, "gsos", "simultaneous", n_resamples=3)
+    assert found.ours["validation_accuracy"][0] == pytest.approx([(0.8 + 0.7) / 2])
+    assert found.ours["seconds"][0] == pytest.approx([((1.5 + 2.5 + 4.5) * 4 / 3 + 12) / 2])
+    assert found.theirs["seconds"][0] == pytest.approx([22])
+
+
+def test_cost_and_change_by_hand(frame):
+    beside = comparison.cost_and_change(frame, ["gsos"], "simultaneous", n_resamples=50).loc["gsos"]
+    assert (beside.time, beside.time_low, beside.time_high) == pytest.approx((100 * 12 / 22,) * 3)
+    assert beside.change == pytest.approx(20) and beside.change_low < 0 < beside.change_high  # two rounds only
+    row = comparison.compare(frame, n_resamples=50).table_4.loc["all"]
+    assert (beside.change_low, beside.change_high) == pytest.approx(
+        (100 * row.test_change_low, 100 * row.test_change_high)
+    )
+
+
 def test_resamples_draw_the_same_rounds_for_both_strategies(frame):
     copy = frame[frame.strategy == "gsos"].assign(strategy="copy")
     found = comparison.pair(pd.concat([frame, copy]), "gsos", "copy")

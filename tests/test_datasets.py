@@ -81,7 +81,7 @@ def test_a_cut_of_the_stratified_order_has_every_class_in_proportion(counts, fra
 def test_splits_are_disjoint_exhaustive_and_stratified(counts, test_counts, fraction, n_train, seed):
     y = np.repeat(np.arange(len(counts)), counts)
     y_test = None if test_counts is None else np.repeat(np.arange(len(counts)), test_counts[: len(counts)])
-    rows = datasets._split(y, y_test, n_train, fraction, seed)
+    rows = datasets._split(y, y_test, n_train, None, fraction, seed)
     of_y = rows[: 3 if y_test is None else 2]
     together = np.concatenate(of_y)
     assert len(set(together)) == len(together)
@@ -124,6 +124,19 @@ def test_n_train_cuts_all_parts():
         assert len(datasets.load("digits", n_train=n_train).y_train) == n_train
     with pytest.raises(ValueError, match="n_train must be at least 2, not 0"):
         datasets.load("digits", n_train=0)
+
+
+def test_n_valid_says_how_many_validate():
+    images = datasets.load("fashion_mnist_sample", n_train=300, n_valid=100)
+    assert [len(y) for y in (images.y_train, images.y_valid, images.y_test)] == [300, 100, 300]
+    assert torch.bincount(images.y_train).tolist() == [30] * 10 and torch.bincount(images.y_valid).tolist() == [10] * 10
+    few = datasets.load("digits", n_train=1400, n_valid=400)  # 1,438 are not test images
+    assert [len(y) for y in (few.y_train, few.y_valid, few.y_test)] == [1038, 400, 359]
+    for options in ({"n_valid": 100}, {"n_train": 100, "n_valid": 0}):
+        with pytest.raises(ValueError, match="n_valid must be positive and needs n_train"):
+            datasets.load("digits", **options)
+    with pytest.raises(ValueError, match="digits has too few images"):
+        datasets.load("digits", n_train=100, n_valid=1438)
 
 
 def test_normalisation_constants_are_those_of_the_training_images():

@@ -212,3 +212,20 @@ def test_readings_stand_in_panels_beside_the_paper():
         assert diamonds.get_xdata().tolist() == [0.6, 0.4]
     labelled = [ax for ax in shown if ax.get_xlabel() == "share of importance"]
     assert len(labelled) == 4  # of five panels four have nothing below them
+
+
+def test_cost_and_accuracy_draws_a_point_a_strategy_with_both_intervals():
+    columns = ["time", "time_low", "time_high", "change", "change_low", "change_high"]
+    first = pd.DataFrame([[70.0, 60, 80, -1, -2, 0]], index=["gsos"], columns=columns)
+    second = pd.DataFrame([[70.0, 60, 80, -1, -2, 0], [40.0, 30, 50, -3, -5, 1]], ["gsos", "epoch schedule"], columns)
+    labels = {"gsos": "GSOS", "epoch schedule": "schedule", "simultaneous": "TPE"}
+    figure = figures_gsos.cost_and_accuracy({"six": first, "two": second}, "simultaneous", labels)
+    left, right = figure.axes
+    assert [len(left.containers), len(right.containers)] == [1, 2]
+    across, up = right.containers[1].lines[2]
+    assert across.get_segments()[0].tolist() == [[30, -3], [50, -3]] and up.get_segments()[0].tolist() == [
+        [40, -5],
+        [40, 1],
+    ]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["TPE", "GSOS", "schedule"]
+    assert "TPE's" in left.get_xlabel() and "TPE's" in left.get_ylabel()

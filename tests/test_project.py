@@ -190,25 +190,42 @@ def check_hia_records(frame, space):
         check_config({name: row[name] for name in space if not pd.isna(row[name])}, space)
 
 
-def test_committed_quick_records_of_gsos_are_whole():
-    frame = records.load(DATA / "records" / "gsos" / "quick.parquet")
-    size = profiles.sizes("04", "quick")
+GROUPED = {"gsos", "reversed order", "random groups", "middle epoch", "top epoch", "calibrated groups"}
+
+
+def check_gsos_records(frame, size):
+    """Each round of each strategy is whole: its iterations, its groups of 4:3:3, what varies in one, its starts."""
     assert not frame.duplicated(records.KEY).any() and set(frame.study) == {size["study"]}
-    assert set(frame.dataset) == set(size["datasets"]) and set(frame.strategy) == set(size["strategies"])
     assert frame[["version", "device", "finished", "seed", "propose_seconds"]].notna().all().all()
+    assert set(frame.state) <= {"complete", "diverged"}
     assert frame[frame.state == "complete"][["validation_accuracy", "test_accuracy"]].stack().between(0, 1).all()
-    space, _ = divide_epochs(SPACES["gsos"], DEFAULTS["gsos"], size["epoch_divisor"])
-    assert frame.epoch.between(space["epoch"].low, space["epoch"].high).all()
-    n, grouped = size["n_iterations"], {"gsos", "reversed order", "random groups", "middle epoch"}
+    assert (frame.groupby("dataset").images_crc32.nunique() == 1).all()  # all of a dataset saw the same images
+    space, defaults = divide_epochs(SPACES["gsos"], DEFAULTS["gsos"], size["epoch_divisor"])
+    for row in frame[list(space)].to_dict("records"):
+        check_config(row, space)
+    n = size["n_iterations"]
     for (_, strategy, _), rows in frame.groupby(["dataset", "strategy", "round"]):
         assert rows.iteration.tolist() == list(range(n)), strategy
+        shares = split_iterations(n)
         groups = rows.group.dropna().value_counts().sort_index().tolist()
-        assert groups == (split_iterations(n) if strategy in grouped else [])
-        starts = (
-            [startups(m, i) for i, m in enumerate(split_iterations(n))] if strategy in grouped else [startups(n, 0)]
-        )
-        assert (rows.origin == "startup").sum() == sum(starts)
-    assert len(frame) == n * size["n_rounds"] * len(size["datasets"]) * len(size["strategies"])
+        assert groups == (shares if strategy in GROUPED else [])
+        if strategy in GROUPED:
+            starts = sum(startups(m, i) for i, m in enumerate(shares))
+            varied = [set(part.columns[part.nunique() > 1]) for _, part in rows[[*space, "group"]].groupby("group")]
+            assert not set.intersection(*varied) and set.union(*varied) <= set(space), strategy
+        else:
+            starts = {"random": 0, "blocks": None, "blocks cost": None}.get(strategy, startups(n, 0))
+        assert starts is None or (rows.origin == "startup").sum() == starts, strategy
+    seeds = frame.groupby(["dataset", "round", "iteration"]).seed
+    assert (seeds.nunique() == 1).all()  # strategies are paired
+    ran = frame.groupby("dataset").strategy.unique().map(set)
+    for name in size["datasets"]:
+        assert ran[name] == {*size["strategies"], *(size["controls"] if name in size["control_datasets"] else ())}
+    assert (frame.groupby(["dataset", "strategy"])["round"].nunique() == size["n_rounds"]).all()
+
+
+def test_committed_quick_records_of_gsos_are_whole():
+    check_gsos_records(records.load(DATA / "records" / "gsos" / "quick.parquet"), profiles.sizes("04", "quick"))
 
 
 def test_committed_quick_reports_of_hgd_are_whole():

@@ -249,6 +249,7 @@ def test_the_epoch_schedule_made_by_name_is_that_of_the_shares():
         ("gsos", THREE, {}),
         ("reversed order", [THREE[2], THREE[1], THREE[0]], {}),
         ("random groups", shuffled_groups(THREE, 8), {}),
+        ("calibrated groups", GROUPS["calibrated"], {}),
         ("middle epoch", THREE, {"epoch": 55}),
         ("top epoch", THREE, {"epoch": 100}),
     ],
@@ -405,7 +406,8 @@ def test_defaults_that_cannot_be_are_refused():
 
 def test_what_cannot_be_made_is_refused():
     with pytest.raises(
-        ValueError, match="strategy must be one of gsos, simultaneous, .*, random, blocks, blocks cost, not 'grid'"
+        ValueError,
+        match="strategy must be one of gsos, simultaneous, .*, blocks, blocks cost, calibrated groups, not 'grid'",
     ):
         strategy("grid")
     with pytest.raises(ValueError, match=r"2 iterations are too few for groups with the shares \(4, 3, 3\)"):

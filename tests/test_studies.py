@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from gsos import profiles, studies
-from gsos.space import DEFAULTS
+from gsos.importance import assess
+from gsos.space import ASSESSED, DEFAULTS, GROUPS
 
 FILTERS = [f"num_filters_{i}" for i in (1, 2, 3)]
 
@@ -31,3 +32,33 @@ def test_committed_filter_studies_are_read():
     assert set(frame.study) == {"hia-quick-filters-2", "hia-quick-filters-3"} and len(frame) == 200
     with pytest.raises(ValueError, match="there are no records of study 'hia-none-filters-2'"):
         studies.filter_records("recorded", {"study": "hia-none"})
+
+
+def test_controls_run_where_they_are_asked_for_and_the_unscaled_study_beside_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "RUNS", tmp_path)
+    asked = {
+        "n_train": 60,
+        "n_valid": 30,
+        "n_rounds": 1,
+        "n_iterations": 4,
+        "datasets": ("digits", "fashion_mnist_sample"),
+    }
+    asked |= {"controls": ("random",), "control_datasets": ("digits",), "unscaled_datasets": ("digits",)}
+    size = profiles.sizes("04", "smoke", **asked, strategies=("simultaneous", "gsos", "epoch schedule"))
+    frame = studies.gsos_records("smoke", size, device="cpu", workers=2)
+    ran = frame.groupby("dataset").strategy.unique().map(set).to_dict()
+    assert ran == {"digits": {*size["strategies"], "random"}, "fashion_mnist_sample": set(size["strategies"])}
+    assert (frame.n_valid == 30).all() and frame.epoch.between(2, 20).all()
+    whole = studies.unscaled_records("smoke", size, device="cpu", workers=2)
+    assert set(whole.study) == {"gsos-smoke-unscaled"} and set(whole.dataset) == {"digits"}
+    assert set(whole.strategy) == {"simultaneous", "gsos"} and whole.epoch.between(10, 100).all()
+    assert studies.unscaled_records("smoke", profiles.sizes("04", "smoke")) is None
+    assert studies.unscaled_records("recorded", {"study": "gsos-quick"}) is None
+
+
+def test_the_calibrated_groups_follow_from_the_committed_records():
+    """Calibrated RReliefF's order in HIA's study, without the number of input channels, cut as the paper's groups."""
+    frame = studies.hia_records("recorded", {"study": "hia-workstation", "datasets": None})
+    weights = assess(frame, ASSESSED, "calibrated").table.weight.drop("in_channel_num")
+    order = weights.sort_values(ascending=False).index.tolist()
+    assert GROUPS["calibrated"] == [order[:3], order[3:7], order[7:]]
