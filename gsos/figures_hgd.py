@@ -163,6 +163,28 @@ def learnt_rates(rates: pd.DataFrame, start: Mapping[str, float]) -> Figure:
     return figure
 
 
+def sensitivity(accuracy: pd.Series, chosen: Mapping[str, float]) -> Figure:
+    """Mean accuracy by alpha_0 and beta, a panel each eta; framed: the study's setting.
+
+    accuracy: in [0, 1], index with the levels alpha_0, beta, eta; chosen: the study's value of each.
+    """
+    etas = accuracy.index.unique("eta")
+    figure, axes = plt.subplots(1, len(etas), figsize=(3.3 * len(etas) + 1.2, 3.6), squeeze=False, sharey=True)
+    limits = {"vmin": 100 * accuracy.min(), "vmax": 100 * accuracy.max()}
+    for ax, eta in zip(axes[0], etas, strict=True):
+        table = 100 * accuracy.xs(eta, level="eta").unstack("beta")
+        mesh = sns.heatmap(table, ax=ax, annot=True, fmt=".0f", cmap="cividis", cbar=False, linewidths=0.5, **limits)
+        ax.set_title(f"η = {eta:g}" + (", constant γ" if eta == 0 else ""), fontsize="medium")
+        ax.set(xlabel="β", ylabel="α₀" if eta == etas[0] else "")
+        ax.set_xticklabels([f"{beta:g}" for beta in table.columns], rotation=0)
+        ax.set_yticklabels([f"{alpha:g}" for alpha in table.index], rotation=0)
+        if eta == chosen["eta"] and chosen["beta"] in table.columns and chosen["alpha_0"] in table.index:
+            corner = table.columns.get_loc(chosen["beta"]), table.index.get_loc(chosen["alpha_0"])
+            ax.add_patch(plt.Rectangle(corner, 1, 1, fill=False, ec=_ORANGE, lw=3))
+    figure.colorbar(mesh.collections[0], ax=list(axes[0]), label="validation accuracy (%)")
+    return figure
+
+
 def trajectories_quadratic(paths: Mapping[str, pd.DataFrame], eigenvalues: tuple[float, float]) -> Figure:
     """Descent on f(x, y) = (a x² + b y²) / 2: the paths over its contours, and the loss by step.
 

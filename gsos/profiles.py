@@ -25,6 +25,9 @@ _BEYOND = ("simultaneous", "blocks cost", "gsos")
 _HGD_CASES = ("hgd-cifar10", "hgd-cifar100")
 _ALGORITHMS = ("asha", "ahb", "genetic", "hyperband", "pbt", "pb2")
 _VARIANTS = ("sgd", "hgd", "fixed")
+_MORE_VARIANTS = (*_VARIANTS, "sgd log", "hgd reset")
+_ALPHAS, _BETAS = (0.0001, 0.001, 0.01, 0.03, 0.1), (0.0, 1e-6, 1e-5, 1e-4, 1e-3)
+_ETAS = (0.0, 0.001, 0.01, 0.1)
 
 _HIA_RECORDS = {
     "study": ("hia-smoke", "hia-quick", "hia-workstation", "hia-workstation", "hia-paper"),
@@ -73,13 +76,17 @@ SIZES: dict[str, dict[str, tuple]] = {
         "datasets": (_EMBEDDED[:1], _EMBEDDED[:1], None, ("cifar10", "cifar100"), ("cifar10", "cifar100")),
         "cases": (_HGD_CASES[1:], _HGD_CASES[:1], None, _HGD_CASES, _HGD_CASES),  # HGD T2's domains, of each dataset
         "algorithms": (_ALGORITHMS[:1], _ALGORITHMS, None, _ALGORITHMS, _ALGORITHMS),
-        "variants": (_VARIANTS[:2], _VARIANTS, None, _VARIANTS, (*_VARIANTS, "sgd log", "hgd reset")),
+        "variants": (_VARIANTS[:2], _VARIANTS, None, _MORE_VARIANTS, _MORE_VARIANTS),
         "n_runs": (1, 2, None, 4, 4),  # HGD's captions have 4, its text 5
         "budget": (0.3, 2, None, 60, 3000),  # seconds of training of an experiment; HGD has 3000
         "max_epochs": (3, 9, None, 27, 27),  # of a model, where the algorithm sets an end
         "width_divisor": (8, 8, None, 8, 1),  # of HGD T2's layer widths
         "n_train": (200, None, None, None, None),
         "n_epochs": (2, 10, None, 10, 10),  # of the CNN that the optimiser's forms are compared on
+        "alphas": (_ALPHAS[1:3], _ALPHAS[1:4], None, _ALPHAS, _ALPHAS),  # HGD is started from each of these, with each
+        "betas": (_BETAS[:3:2], _BETAS[:4:2], None, _BETAS, _BETAS),
+        "etas": (_ETAS[:3:2], _ETAS[:3:2], None, _ETAS, _ETAS),
+        "n_networks": (1, 2, None, 8, 8),  # trained from each setting
     },
     "07": {
         "study": ("beyond-smoke", "beyond-quick", "beyond", "beyond", "beyond-paper"),
@@ -119,6 +126,7 @@ _TRAINED = {
     ),
     *("n_trials", "dimensions", "n_repeats", "n_told"),
     *("algorithms", "variants", "n_runs", "budget", "max_epochs", "width_divisor", "n_epochs"),
+    *("alphas", "betas", "etas", "n_networks"),
     *("tables", "functions", "contestants", "n_seeds", "n_tuning_seeds", "judge_sizes", "n_judge_seeds"),
 }
 

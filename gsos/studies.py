@@ -156,7 +156,7 @@ def hgd_records(
         return records.select(experiments.load(DATA / "records" / "hgd"), size["study"], size["datasets"])
     from gsos.datasets import load
     from gsos.evaluation import study_seed
-    from gsos.schedulers import Experiment
+    from gsos.schedulers import POPULATION_BASED, Experiment
 
     if len(size["cases"]) != len(size["datasets"]):
         raise ValueError(f"CASES must name one case study a dataset, not {size['cases']} for {size['datasets']}")
@@ -168,10 +168,36 @@ def hgd_records(
         for run in range(size["n_runs"])
         for algorithm in size["algorithms"]
         for variant in size["variants"]
+        if variant != "hgd reset" or algorithm in POPULATION_BASED  # in others nothing is copied
     ]  # fmt: skip
     options = {"study": size["study"], "workers": workers, "device": device, "committed": _committed("hgd", profile)}
     frame = experiments.run_experiments(planned, images, store=RUNS / profile / "hgd", **options)
     records.export(frame, RUNS / profile / "records" / "hgd.parquet")
+    return frame
+
+
+def sensitivity_records(
+    profile: str, size: Mapping[str, object], *, seed: int = 0, workers: int | None = None
+) -> pd.DataFrame:
+    """Networks of HGD's study trained from every alpha_0, beta and eta of a profile's sizes (`sensitivity.COLUMNS`).
+
+    They are those of the first of size["cases"] on the first of size["datasets"], at most 2,000 images of it, for five
+    epochs, on a CPU; gamma_0 is that of the study. "recorded" reads data/records/sensitivity.
+    """
+    if profile == "recorded":
+        paths = sorted((DATA / "records" / "sensitivity").glob("*.parquet"))
+        return pd.concat(map(pd.read_parquet, paths), ignore_index=True)
+    from gsos.datasets import load
+    from gsos.schedulers import GAMMA_0
+    from gsos.sensitivity import run_settings
+
+    n_train = min(2000, size["n_train"] or 2000)
+    images = load(size["datasets"][0], n_train=n_train, valid_fraction=0.3, seed=seed)
+    grid = size["alphas"], size["betas"], size["etas"]
+    how = {"n_networks": size["n_networks"], "n_epochs": 5, "case": size["cases"][0], "seed": seed, "workers": workers}
+    how |= {"width_divisor": size["width_divisor"], "store": RUNS / profile / "sensitivity"}
+    frame = run_settings(images, *grid, gamma=GAMMA_0, **how)
+    records.export(frame, RUNS / profile / "records" / "sensitivity.parquet")
     return frame
 
 

@@ -163,3 +163,14 @@ def test_training_is_drawn_with_loss_and_both_rates():
 def test_variants_can_be_told_apart_without_colour():
     lines = [str(style["ls"]) for style in figures_hgd.VARIANT_STYLE.values()]
     assert len(set(lines)) == len(lines)
+
+
+def test_sensitivity_has_a_panel_each_eta_and_frames_the_setting():
+    index = pd.MultiIndex.from_product([[0.01, 0.1], [0, 1e-5], [0, 0.01]], names=["alpha_0", "beta", "eta"])
+    accuracy = pd.Series(np.linspace(0.1, 0.8, 8), index)
+    figure = figures_hgd.sensitivity(accuracy, {"alpha_0": 0.1, "beta": 1e-5, "eta": 0.01})
+    left, right = figure.axes[:2]
+    assert [text.get_text() for text in left.texts] == ["10", "30", "50", "70"]
+    assert [text.get_text() for text in right.texts] == ["20", "40", "60", "80"]
+    assert not left.patches and [patch.get_xy() for patch in right.patches] == [(1, 1)]
+    assert [label.get_text() for label in right.get_xticklabels()] == ["0", "1e-05"]

@@ -7,11 +7,12 @@ import sys
 import tomllib
 from itertools import product
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from gsos import __version__, claims, contest, experiments, judging, profiles, published, records, verdicts
+from gsos import __version__, claims, contest, experiments, judging, profiles, published, records, sensitivity, verdicts
 from gsos.paths import DATA, ROOT
 from gsos.schedulers import ALPHA_0, GAMMA_0, POPULATION_BASED
 from gsos.space import DEFAULTS, SPACES, check_config, divide_epochs
@@ -270,6 +271,8 @@ def test_committed_parquet_has_described_columns():
             continue
         of_reports = path.parent.name == "hgd"
         described = [column.name for column in (experiments.COLUMNS if of_reports else records.COLUMNS)]
+        if path.parent.name == "sensitivity":
+            described = list(sensitivity.COLUMNS)
         of_tables = {"contest": contest.COLUMNS, "tuning": contest.COLUMNS, "judges": judging.COLUMNS}
         assert set(pd.read_parquet(path).columns) <= set(of_tables.get(path.stem, described)), path
 
@@ -287,3 +290,20 @@ def test_committed_records_of_strategies_on_tables_are_whole():
     assert not set(tuning.seed) & set(frame.seed)
     trials = records.load(folder / "trials.parquet")
     assert (trials.groupby(["dataset", "strategy", "round"]).size() == 40).all() and trials["round"].nunique() == 10
+
+
+@pytest.mark.parametrize(
+    "path", sorted((DATA / "records" / "sensitivity").glob("*.parquet")), ids=lambda path: path.stem
+)
+def test_committed_networks_of_hgds_settings_are_whole(path):
+    frame = pd.read_parquet(path)
+    assert list(frame) == list(sensitivity.COLUMNS) and set(frame.dataset) == {path.stem}
+    epochs, networks = range(frame.epoch.max() + 1), range(frame.network.max() + 1)
+    axes = [sorted(frame[name].unique()) for name in sensitivity.SETTING]
+    expected = pd.MultiIndex.from_product([*axes, networks, epochs])
+    assert frame.set_index([*sensitivity.SETTING, "network", "epoch"]).index.sort_values().equals(expected)
+    assert frame.validation_accuracy.between(0, 1).all() and frame.images_crc32.nunique() == 1
+    constant = frame[(frame.beta == 0) & (frame.eta == 0)]
+    assert len(constant) and (constant.lr == constant.alpha_0).all() and (constant.momentum == constant.gamma_0).all()
+    assert (frame[frame.epoch == 0].groupby("network").validation_accuracy.nunique() == 1).all()  # the same networks
+    assert not frame[(frame.epoch > 0) & ~np.isfinite(frame.loss)].validation_accuracy.any()

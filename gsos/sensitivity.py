@@ -1,0 +1,146 @@
+"""How far HGD depends on where it starts and on its own learning rates: the same networks from every setting."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import t as student_t
+
+from gsos import records
+from gsos.checks import check_count
+from gsos.datasets import ImageDataset
+from gsos.derivation import learning_curve
+from gsos.evaluation import as_arrays, describe_images, from_arrays, study_seed, version
+from gsos.hypergradient import HypergradientSGD
+from gsos.space import DEFAULTS, RATE_BOUNDS, SPACES, divide_widths, sample
+from gsos.workers import default_workers, open_pools, run
+
+COLUMNS = {
+    "dataset": "name in `datasets`",
+    "alpha_0": "learning rate at the start",
+    "gamma_0": "momentum at the start",
+    "beta": "learning rate of the learning rate (Eq 6); 0 keeps it",
+    "eta": "learning rate of the momentum (Eq 9); 0 keeps it",
+    "network": "number of the network, from 0; the same in every setting",
+    "epoch": "passes over the training images; 0: untrained",
+    "images": "trained on so far",
+    "loss": "mean cross-entropy of the epoch's batches (nats)",
+    "validation_accuracy": "share of validation images, in [0, 1]; 0 where a loss was not finite",
+    "lr": "at the epoch's end",
+    "momentum": "at the epoch's end",
+    "width_divisor": "of the layer widths of HGD T2",
+    "n_train": "training images",
+    "n_valid": "validation images",
+    "images_crc32": "checksum of the training and validation images and their labels",
+    "version": "versions of gsos and PyTorch",
+    "finished": "when the setting ended (UTC)",
+}
+SETTING = ["alpha_0", "gamma_0", "beta", "eta"]
+
+
+def run_settings(
+    images: ImageDataset,
+    alphas: Sequence[float],
+    betas: Sequence[float],
+    etas: Sequence[float],
+    *,
+    gamma: float,
+    n_networks: int,
+    n_epochs: int,
+    store: str | Path,
+    case: str = "hgd-cifar10",
+    width_divisor: int = 8,
+    workers: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Networks of a case study (HGD T2) trained by HGD from every alpha_0 with every beta and eta: one row an epoch.
+
+    All settings train the same networks, with the same initial weights and order of images, on a CPU; beta = eta = 0
+    is SGD with constant learning rate and momentum gamma. Columns: COLUMNS.
+    store: a folder, where a finished setting is a Parquet file that is taken from when the same is asked for again.
+    workers: processes; None: one a core. The rows do not depend on it.
+
+    Raises ValueError for counts that are not positive, an empty grid, and values that HGD cannot start from.
+    """
+    check_count("n_networks", n_networks, 1)
+    check_count("n_epochs", n_epochs, 1)
+    settings = [(alpha, gamma, beta, eta) for alpha, beta, eta in product(alphas, betas, etas)]
+    if not settings:
+        raise ValueError("alphas, betas and etas must have at least one value each")
+    for setting in settings:
+        _optimizer(setting)([torch.zeros(1)])  # before anything is trained
+    described = describe_images(images)
+    common = {name: described[name] for name in ("n_train", "n_valid", "images_crc32")}
+    common |= {"dataset": images.name, "width_divisor": width_divisor}
+    of_all = repr((sorted(common.items()), case, n_networks, n_epochs, seed))
+    paths = {setting: Path(store) / f"{images.name}-{crc32((of_all + repr(setting)).encode()):08x}.parquet"
+             for setting in settings}  # fmt: skip
+    missing = [setting for setting in settings if not paths[setting].is_file()]
+    if missing:
+        configs = _networks(case, width_divisor, n_networks, seed)
+        seeds = [study_seed(seed, images.name, f"network {i}") for i in range(n_networks)]
+        workers = min(workers or default_workers(), len(missing))
+        tasks = iter(missing)
+        with open_pools(workers, _load, (as_arrays(images), configs, seeds, n_epochs)) as pools:
+            for setting, curves in run(_train, lambda: next(tasks, None), pools):
+                frame = curves.assign(**dict(zip(SETTING, setting, strict=True)), **common, **records.stamp(version()))
+                part = paths[setting].with_suffix(".part")  # moved, so that a file that is there is whole
+                records.export(frame[list(COLUMNS)], part)
+                part.replace(paths[setting])
+    frame = pd.concat([pd.read_parquet(path) for path in paths.values()], ignore_index=True)
+    return frame.sort_values([*SETTING, "network", "epoch"], ignore_index=True)
+
+
+def _networks(case: str, width_divisor: int, n: int, seed: int) -> list[dict]:
+    space, defaults = divide_widths(SPACES[case], DEFAULTS[case], width_divisor)
+    rng = np.random.default_rng(seed)
+    return [defaults | sample(space, rng) for _ in range(n)]
+
+
+_shared: tuple  # images, networks, their seeds, epochs
+
+
+def _load(arrays: tuple, configs: list[dict], seeds: list[int], n_epochs: int) -> None:
+    global _shared
+    _shared = from_arrays(arrays), configs, seeds, n_epochs
+
+
+def _optimizer(setting: tuple[float, float, float, float]) -> Callable[..., HypergradientSGD]:
+    alpha, gamma, beta, eta = setting
+    bounds = {"lr_bounds": RATE_BOUNDS["lr"], "momentum_bounds": RATE_BOUNDS["momentum"]}
+    return partial(HypergradientSGD, lr=alpha, momentum=gamma, hyper_lr=beta, hyper_momentum_lr=eta, **bounds)
+
+
+def _train(setting: tuple[float, float, float, float]) -> pd.DataFrame:
+    images, configs, seeds, n_epochs = _shared
+    make = _optimizer(setting)
+    curves = [
+        learning_curve(config, images, make, n_epochs=n_epochs, seed=seed).assign(network=i)
+        for i, (config, seed) in enumerate(zip(configs, seeds, strict=True))
+    ]
+    frame = pd.concat(curves, ignore_index=True)
+    diverged = frame.epoch.gt(0) & ~np.isfinite(frame.loss)
+    return frame.assign(validation_accuracy=frame.validation_accuracy.mask(diverged, 0.0))
+
+
+def accuracies(frame: pd.DataFrame) -> pd.DataFrame:
+    """The validation accuracy after the last epoch: index SETTING, a column each network."""
+    last = frame[frame.epoch == frame.epoch.max()]
+    return last.set_index([*SETTING, "network"]).validation_accuracy.unstack()
+
+
+def gains(found: pd.DataFrame) -> pd.DataFrame:
+    """What learning adds to constants: each setting's mean accuracy, and its mean change against beta = eta = 0 from
+    the same alpha_0 and gamma_0, paired by network, with a 95 % interval (Student's t; NaN of one network).
+
+    found: as from `accuracies`, with beta = eta = 0 for every start. Columns accuracy, gain, low, high.
+    """
+    starts = pd.MultiIndex.from_frame(found.index.to_frame()[SETTING[:2]])
+    change = found - found.xs((0, 0), level=("beta", "eta")).loc[starts].to_numpy()
+    mean, half = change.mean(axis=1), student_t.ppf(0.975, found.shape[1] - 1) * change.sem(axis=1)
+    return pd.DataFrame({"accuracy": found.mean(axis=1), "gain": mean, "low": mean - half, "high": mean + half})
