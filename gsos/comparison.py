@@ -1,6 +1,7 @@
 """Strategies compared as in GSOS T3 and T4: what a run cost, what it found, and how sure the differences are."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -45,11 +46,11 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a run: what it cost and what it found. Its optimum is its first trial with the highest accuracy.
 
     Columns beside dataset, strategy, round: n (iterations); seconds, steps, work and epochs in total;
-    seconds_to_optimum and iterations_to_optimum, the optimum among them; validation_accuracy and test_accuracy of the
-    optimum; first_half_best, the best accuracy in the first half of the iterations; sooner, the best accuracy so far,
-    averaged over iterations; fluctuation, the mean change of accuracy from one iteration to the next; early_low, the
-    share of the first half below half of the dataset's best, and late_high, the share of the second half above 90 %
-    of it (both above chance).
+    seconds_to_optimum and iterations_to_optimum, the optimum among them; validation_accuracy of the optimum, n_best,
+    how many trials have it, and test_accuracy, the mean over these; first_half_best, the best accuracy in the first
+    half of the iterations; sooner, the best accuracy so far, averaged over iterations; fluctuation, the mean change of
+    accuracy from one iteration to the next; early_low, the share of the first half below half of the dataset's best,
+    and late_high, the share of the second half above 90 % of it (both above chance).
     """
     return pd.DataFrame(
         [dict(zip(RUN, key, strict=True)) | _summary(run) for key, run in add_progress(frame).groupby(RUN, sort=False)]
@@ -58,7 +59,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _summary(run: pd.DataFrame) -> dict[str, float]:
     first, second = run.iloc[: len(run) // 2], run.iloc[len(run) // 2 :]
-    optimum = run.loc[run.accuracy.idxmax()]
+    best = run[run.accuracy == run.accuracy.max()]
+    optimum = best.iloc[0]
     return {
         "n": len(run),
         **{cost: run[cost].iloc[-1] for cost in COSTS},
@@ -66,7 +68,8 @@ def _summary(run: pd.DataFrame) -> dict[str, float]:
         "seconds_to_optimum": optimum.seconds,
         "iterations_to_optimum": int(optimum.iteration) + 1,
         "validation_accuracy": optimum.accuracy,
-        "test_accuracy": float(optimum.test_accuracy) if optimum.accuracy else 0.0,
+        "n_best": len(best),
+        "test_accuracy": float(best.test_accuracy.mean()) if optimum.accuracy else 0.0,
         "first_half_best": first.accuracy.max(),
         "sooner": run.best.mean(),
         "fluctuation": run.accuracy.diff().abs().mean(),
@@ -94,31 +97,17 @@ def pair(frame: pd.DataFrame, strategy: str, reference: str, *, n_resamples: int
     A resample draws rounds with replacement within each dataset, the same for both strategies, since these share their
     seeds; datasets are not drawn. Raises ValueError where there is no such round.
     """
-    runs = summarise(frame[frame.strategy.isin([strategy, reference])])
-    alike = runs.groupby(["dataset", "round"]).n.transform("nunique") == 1
-    return pair_runs(runs[alike], strategy, reference, n_resamples, seed)
-
-
-def pair_at_equal_time(frame: pd.DataFrame, strategy: str, reference: str, **options: int) -> Pair:
-    """`pair`, the longer of a round's two runs cut off when it has used up the seconds of the shorter one."""
-    frame = add_progress(frame[frame.strategy.isin([strategy, reference])])
-    total = frame.groupby(RUN).seconds.transform("max")
-    shorter = total.groupby([frame.dataset, frame["round"]]).transform("min")
-    return pair_runs(summarise(frame[frame.seconds <= shorter]), strategy, reference, **options)
-
-
-def pair_unclipped(frame: pd.DataFrame, strategy: str, reference: str, **options: int) -> Pair:
-    """`pair` without the trials whose network was clipped; seconds, steps and work are scaled to all of a run's."""
-    runs = summarise(frame[~frame.clipped.astype(bool)])
-    n = frame.groupby(RUN).size().loc[pd.MultiIndex.from_frame(runs[RUN])].to_numpy()
-    runs[[*COSTS]] = runs[[*COSTS]].mul(n / runs.n, axis=0)
-    return pair_runs(runs, strategy, reference, **options)
+    both = frame[frame.strategy.isin([strategy, reference])]
+    if both.strategy.nunique() < 2:
+        raise ValueError(f"no round has both {strategy!r} and {reference!r}")
+    return pair_runs(summarise(both), strategy, reference, n_resamples, seed)
 
 
 def pair_runs(runs: pd.DataFrame, strategy: str, reference: str, n_resamples: int = 2000, seed: int = 0) -> Pair:
-    """`pair` of runs as `summarise` has them, whatever their numbers of iterations."""
+    """`pair` of runs as `summarise` has them."""
     ours, theirs = (runs[runs.strategy == name].set_index(["dataset", "round"]) for name in (strategy, reference))
     both = ours.index.intersection(theirs.index, sort=False)
+    both = both[(ours.n[both] == theirs.n[both]).to_numpy()]
     if both.empty:
         raise ValueError(f"no round has both {strategy!r} and {reference!r} at the same number of iterations")
     rng = np.random.default_rng(seed)
@@ -133,7 +122,7 @@ def pair_runs(runs: pd.DataFrame, strategy: str, reference: str, n_resamples: in
                 columns.setdefault(column, []).append(table.loc[place, column].to_numpy(float)[draws].mean(axis=1))
         found.datasets.append(dataset)
         found.n_rounds.append(n)
-        found.n_records.append(int(ours.n[place].sum() + theirs.n[place].sum()))
+        found.n_records.append(int(2 * ours.n[place].sum()))
     for columns in means:
         columns |= {column: np.column_stack(values) for column, values in columns.items()}
     return found
@@ -154,9 +143,16 @@ def interval(values: NDArray[np.float64], n_rounds: Sequence[int]) -> tuple[floa
     return value, value - half, value + half
 
 
+def quotient_interval(values: NDArray[np.float64], n_rounds: Sequence[int]) -> tuple[float, float, float]:
+    """`interval` of one less a quotient, such as a saving of time: of the quotient's logarithm, and back. So no
+    interval goes beyond what can be, a saving of all."""
+    value, low, high = interval(np.log1p(-values), n_rounds)
+    return float(values[0]), float(-np.expm1(high)), float(-np.expm1(low))
+
+
 def table_3(runs: pd.DataFrame) -> pd.DataFrame:
     """GSOS T3: means over rounds, one row a dataset and strategy, with the standard deviation over rounds."""
-    columns = ["seconds_to_optimum", *COSTS, "validation_accuracy", "test_accuracy"]
+    columns = ["seconds_to_optimum", *COSTS, "validation_accuracy", "n_best", "test_accuracy"]
     grouped = runs.groupby(["dataset", "strategy"], sort=False)
     table = grouped[columns].agg(["mean", "std"])
     table.columns = [name if kind == "mean" else f"{name}_sd" for name, kind in table.columns]
@@ -183,9 +179,13 @@ def table_4(compared: Pair) -> pd.DataFrame:
     rows = {}
     for i, name in enumerate([*compared.datasets, "all"]):
         part = slice(None) if name == "all" else slice(i, i + 1)
-        statistics = {label: reduction(compared, column, part) for label, column in _REDUCTIONS.items()}
-        statistics |= {label: change(compared, column)[:, part].mean(axis=1) for label, column in _CHANGES.items()}
-        row = {label: interval(values, compared.n_rounds[part]) for label, values in statistics.items()}
+        n_rounds = compared.n_rounds[part]
+        row = {
+            label: quotient_interval(reduction(compared, column, part), n_rounds)
+            for label, column in _REDUCTIONS.items()
+        }
+        for label, column in _CHANGES.items():
+            row[label] = interval(change(compared, column)[:, part].mean(axis=1), n_rounds)
         rows[name] = {f"{label}{end}": v for label, ends in row.items() for end, v in zip(_ENDS, ends, strict=True)}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("dataset")
     return table.assign(no_loss=table.test_change_low > NO_LOSS)
@@ -199,21 +199,6 @@ def reduction(compared: Pair, column: str, datasets: slice = slice(None)) -> NDA
 def change(compared: Pair, column: str) -> NDArray[np.float64]:
     """(1 + n_resamples, n_datasets): a strategy's mean less the reference's."""
     return compared.ours[column] - compared.theirs[column]
-
-
-def cost_and_change(frame: pd.DataFrame, strategies: Sequence[str], reference: str, **options: int) -> pd.DataFrame:
-    """Strategies against a reference over all datasets that both have, a row each, with 95 % intervals.
-
-    Columns time, its total time in per cent of the reference's, and change, of test accuracy in percentage points,
-    each with _low and _high. Options as in `pair`.
-    """
-    rows = {}
-    for name in strategies:
-        last = table_4(pair(frame, name, reference, **options)).loc["all"]
-        rows[name] = {"time": 1 - last.time_reduction, "time_low": 1 - last.time_reduction_high}
-        rows[name] |= {"time_high": 1 - last.time_reduction_low}
-        rows[name] |= {f"change{end}": last[f"test_change{end}"] for end in _ENDS}
-    return 100 * pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
 
 
 def describe_changes(row: pd.Series) -> dict[str, str]:
@@ -249,17 +234,18 @@ def claim_results(found: Pair, control: Pair | None = None) -> dict[str, Result]
     """
     results = {}
 
-    def add(claim: str, values: NDArray[np.float64], names: Sequence[str] = found.datasets, of: Pair = found) -> None:
-        places = [of.datasets.index(name) for name in names]
+    def add(claim: str, values: NDArray[np.float64], names: Sequence[str] = (), of: Pair = found, by=interval) -> None:
+        places = [of.datasets.index(name) for name in names or of.datasets]
         n_rounds, n_records = ([counts[i] for i in places] for counts in (of.n_rounds, of.n_records))
-        value, low, high = interval(values, n_rounds)
+        value, low, high = by(values, n_rounds)
         results[claim] = Result(value, sum(n_records), len(places), low, high)
 
+    saving = partial(add, by=quotient_interval)
     totals = (("05", "seconds"), ("06", "seconds"), ("07", "seconds_to_optimum"), ("54", "seconds_to_optimum"))
     for claim, column in totals:
-        add(f"GSOS-{claim}", reduction(found, column))
+        saving(f"GSOS-{claim}", reduction(found, column))
     for claim, column in (("08", "seconds"), ("09", "seconds_to_optimum")):
-        add(f"GSOS-{claim}", (1 - found.ours[column] / found.theirs[column]).min(axis=1))
+        saving(f"GSOS-{claim}", (1 - found.ours[column] / found.theirs[column]).min(axis=1))
     add("GSOS-10", change(found, "test_accuracy").mean(axis=1))
     for claim, column in (("11", "validation_accuracy"), ("12", "test_accuracy")):
         add(f"GSOS-{claim}", found.ours[column].mean(axis=1) / found.theirs[column].mean(axis=1) - 1)
@@ -267,7 +253,7 @@ def claim_results(found: Pair, control: Pair | None = None) -> dict[str, Result]
     for i, name in enumerate(PAPER_DATASETS, start=16):
         if name in found.datasets:
             place = found.datasets.index(name)
-            add(f"GSOS-{i}", reduction(found, "seconds", slice(place, place + 1)), [name])
+            saving(f"GSOS-{i}", reduction(found, "seconds", slice(place, place + 1)), [name])
             add(f"GSOS-{i + 39}", change(found, "validation_accuracy")[:, place], [name])
             add(f"GSOS-{i + 45}", change(found, "test_accuracy")[:, place], [name])
     for claim, names, column, sign in (
@@ -277,11 +263,11 @@ def claim_results(found: Pair, control: Pair | None = None) -> dict[str, Result]
         if set(names) <= set(found.datasets):
             places = [found.datasets.index(name) for name in names]
             add(f"GSOS-{claim}", sign * change(found, column)[:, places].mean(axis=1), names)
-    add("GSOS-24", reduction(found, "iterations_to_optimum"))
+    saving("GSOS-24", reduction(found, "iterations_to_optimum"))
     for claim, column in (("26", "late_high"), ("27", "early_low")):
         add(f"GSOS-{claim}", change(found, column).mean(axis=1))
     if control is not None:
-        add("GSOS-28", reduction(control, "seconds"), control.datasets, control)
+        saving("GSOS-28", reduction(control, "seconds"), of=control)
     shares = {
         "GSOS-13": change(found, "validation_accuracy")[0] < 0,
         "GSOS-14": change(found, "test_accuracy")[0] < 0,
@@ -321,18 +307,6 @@ def anytime(frame: pd.DataFrame, against: str, grid: NDArray[np.float64]) -> pd.
             )
         )
     return pd.concat(rows, ignore_index=True)
-
-
-def schedule_saving(
-    iterations: Sequence[int], turn: int, default: float, middle: float, best: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The share of time that fixing and freeing the number of epochs alone saves, where time goes with epochs.
-
-    iterations: of each group; turn: the group that epochs are in. They are `default` before their turn, `middle` on
-    average in it, as always in the reference, and `best` after it.
-    """
-    before, during, after = sum(iterations[:turn]), iterations[turn], sum(iterations[turn + 1 :])
-    return 1 - (before * default + during * middle + after * best) / (sum(iterations) * middle)
 
 
 def density(

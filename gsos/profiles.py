@@ -55,8 +55,8 @@ SIZES: dict[str, dict[str, tuple]] = {
         "datasets": (_EMBEDDED[:1], _EMBEDDED, None, _GSOS_HERE, _GSOS),
         "strategies": (_STRATEGIES, _STRATEGIES, None, _STRATEGIES, _STRATEGIES),
         "controls": ((), _CONTROLS[:3], None, _CONTROLS, _CONTROLS),  # strategies that run on control_datasets alone
-        "control_datasets": ((), _EMBEDDED, None, ("kuzushiji_mnist10", "flowers"), _GSOS),
-        "unscaled_datasets": ((), (), None, ("kuzushiji_mnist10",), ()),  # the first two strategies, epochs not divided
+        "control_datasets": ((), _EMBEDDED, None, ("rock_paper_scissors", "kuzushiji_mnist10"), _GSOS),
+        "unscaled_datasets": ((), (), None, ("kuzushiji_mnist10",), ()),  # where epochs are also not divided
         "n_rounds": (2, 2, None, 5, 5),  # GSOS 5.4 has 5
         "n_iterations": (10, 40, None, 100, 100),  # of a round; GSOS 5.4 has 100
         "epoch_divisor": (5, 5, 5, 5, 1),  # of GSOS T1's 10 to 100 epochs
@@ -86,7 +86,7 @@ SIZES: dict[str, dict[str, tuple]] = {
         "alphas": (_ALPHAS[1:3], _ALPHAS[1:4], None, _ALPHAS, _ALPHAS),  # HGD is started from each of these, with each
         "betas": (_BETAS[:3:2], _BETAS[:4:2], None, _BETAS, _BETAS),
         "etas": (_ETAS[:3:2], _ETAS[:3:2], None, _ETAS, _ETAS),
-        "n_networks": (1, 2, None, 8, 8),  # trained from each setting
+        "n_networks": (2, 2, None, 8, 8),  # trained from each setting
     },
     "07": {
         "study": ("beyond-smoke", "beyond-quick", "beyond", "beyond", "beyond-paper"),
@@ -156,4 +156,6 @@ def sizes(notebook: str, profile: str, **overrides: object) -> Mapping[str, obje
 
 
 def _show(value: object) -> str:
+    if value == ():
+        return "none"
     return "–" if value is None else ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from gsos import records
@@ -45,11 +45,8 @@ SETTING = ["alpha_0", "gamma_0", "beta", "eta"]
 
 def run_settings(
     images: ImageDataset,
-    alphas: Sequence[float],
-    betas: Sequence[float],
-    etas: Sequence[float],
+    settings: Sequence[tuple[float, float, float, float]],
     *,
-    gamma: float,
     n_networks: int,
     n_epochs: int,
     store: str | Path,
@@ -58,22 +55,23 @@ def run_settings(
     workers: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Networks of a case study (HGD T2) trained by HGD from every alpha_0 with every beta and eta: one row an epoch.
+    """Networks of a case study (HGD T2) trained by HGD with every setting (`SETTING`): one row an epoch.
 
     All settings train the same networks, with the same initial weights and order of images, on a CPU; beta = eta = 0
-    is SGD with constant learning rate and momentum gamma. Columns: COLUMNS.
+    is SGD with a constant learning rate and momentum, which each alpha_0 and gamma_0 must have. Columns: COLUMNS.
     store: a folder, where a finished setting is a Parquet file that is taken from when the same is asked for again.
     workers: processes; None: one a core. The rows do not depend on it.
 
-    Raises ValueError for counts that are not positive, an empty grid, and values that HGD cannot start from.
+    Raises ValueError for counts that are not positive, constants that are missing, and values that HGD cannot start
+    from.
     """
     check_count("n_networks", n_networks, 1)
     check_count("n_epochs", n_epochs, 1)
-    settings = [(alpha, gamma, beta, eta) for alpha, beta, eta in product(alphas, betas, etas)]
-    if not settings:
-        raise ValueError("alphas, betas and etas must have at least one value each")
+    settings = list(dict.fromkeys(tuple(map(float, setting)) for setting in settings))
     for setting in settings:
         _optimizer(setting)([torch.zeros(1)])  # before anything is trained
+        if (constants := (*setting[:2], 0.0, 0.0)) not in settings:
+            raise ValueError(f"settings must have the constants {constants} beside {setting}")
     described = describe_images(images)
     common = {name: described[name] for name in ("n_train", "n_valid", "images_crc32")}
     common |= {"dataset": images.name, "width_divisor": width_divisor}
@@ -134,13 +132,35 @@ def accuracies(frame: pd.DataFrame) -> pd.DataFrame:
     return last.set_index([*SETTING, "network"]).validation_accuracy.unstack()
 
 
-def gains(found: pd.DataFrame) -> pd.DataFrame:
-    """What learning adds to constants: each setting's mean accuracy, and its mean change against beta = eta = 0 from
-    the same alpha_0 and gamma_0, paired by network, with a 95 % interval (Student's t; NaN of one network).
+def gains(frame: pd.DataFrame) -> pd.DataFrame:
+    """What learning adds to constants: index SETTING; of rows as from `run_settings`.
 
-    found: as from `accuracies`, with beta = eta = 0 for every start. Columns accuracy, gain, low, high.
+    Columns accuracy, the mean over networks after the last epoch; gain, its mean change against beta = eta = 0 from the
+    same alpha_0 and gamma_0, paired by network, with a 95 % interval low, high (Student's t; NaN of one network); and
+    lr_at_bound and momentum_at_bound, the shares of networks that end at a bound of `space.RATE_BOUNDS`.
     """
+    found = accuracies(frame)
     starts = pd.MultiIndex.from_frame(found.index.to_frame()[SETTING[:2]])
     change = found - found.xs((0, 0), level=("beta", "eta")).loc[starts].to_numpy()
     mean, half = change.mean(axis=1), student_t.ppf(0.975, found.shape[1] - 1) * change.sem(axis=1)
-    return pd.DataFrame({"accuracy": found.mean(axis=1), "gain": mean, "low": mean - half, "high": mean + half})
+    table = pd.DataFrame({"accuracy": found.mean(axis=1), "gain": mean, "low": mean - half, "high": mean + half})
+    last = frame[frame.epoch == frame.epoch.max()].set_index(SETTING)
+    for name, bounds in RATE_BOUNDS.items():
+        table[f"{name}_at_bound"] = last[name].isin(bounds).groupby(level=SETTING).mean()
+    return table
+
+
+def is_constant(index: pd.MultiIndex) -> NDArray[np.bool_]:
+    """Which settings of an index SETTING keep both rates: those with beta = eta = 0."""
+    return np.array([(beta, eta) == (0, 0) for *_, beta, eta in index])
+
+
+def best_of(found: pd.DataFrame) -> float:
+    """The accuracy that the best of several settings has on a network that it was not chosen on.
+
+    found: some rows of `accuracies`, of two networks at least. Each network is left out in turn, and the setting with
+    the highest mean on the others is judged on it: the highest mean of many would be too high by chance.
+    """
+    values = found.to_numpy()
+    others = values.sum(axis=1, keepdims=True) - values
+    return float(values[others.argmax(axis=0), np.arange(values.shape[1])].mean())

@@ -267,7 +267,7 @@ def make(
 STRATEGIES = {  # name -> label
     "gsos": "GSOS",
     "simultaneous": "simultaneous TPE",
-    "epoch schedule": "simultaneous, GSOS's epochs",
+    "epoch schedule": "TPE, GSOS's epoch schedule",
     "reversed order": "GSOS, reversed order",
     "random groups": "GSOS, random groups",
     "middle epoch": "GSOS, middle epoch first",

@@ -1,6 +1,7 @@
 """What a notebook asks for: the records of a study at a profile's sizes, stored ones read and missing ones trained."""
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from gsos import published, records
 from gsos.paths import DATA, RUNS
-from gsos.space import DEFAULTS, SPACES, divide_epochs
+from gsos.space import DEFAULTS, RATE_BOUNDS, SPACES, divide_epochs
 
 
 def hia_records(
@@ -104,7 +105,7 @@ def unscaled_records(
     device: str = "auto",
     workers: int | None = None,
 ) -> pd.DataFrame | None:
-    """The first two strategies of GSOS's study on size["unscaled_datasets"] with all of the paper's epochs.
+    """GSOS and simultaneous TPE on those datasets of the study in size["unscaled_datasets"], with the paper's epochs.
 
     The study is that of `gsos_records` with "-unscaled" added; read and trained as there. None where there are none.
     """
@@ -112,10 +113,11 @@ def unscaled_records(
     if profile == "recorded":
         every = records.load(DATA / "records" / "gsos")
         return records.select(every, study) if study in set(every.study) else None
-    if not size["unscaled_datasets"]:
+    datasets = [name for name in size["datasets"] if name in size["unscaled_datasets"]]
+    if not datasets:
         return None
-    of_study = {"study": study, "datasets": size["unscaled_datasets"], "epoch_divisor": 1, "controls": ()}
-    size = {**size, **of_study, "strategies": size["strategies"][:2]}
+    size = {**size, "study": study, "datasets": datasets, "strategies": ("gsos", "simultaneous"), "controls": ()}
+    size["epoch_divisor"] = 1
     return _export(_run_strategies(profile, size, seed=seed, device=device, workers=workers), "gsos-unscaled", profile)
 
 
@@ -130,7 +132,7 @@ def _run_strategies(profile: str, size: Mapping[str, object], *, seed: int, **op
     frames = []
     for name in size["datasets"]:
         images = load(name, n_train=size["n_train"], n_valid=size["n_valid"], size=size["image_size"], seed=seed)
-        controls = size["controls"] if name in size["control_datasets"] else ()
+        controls = [control for control in size["controls"] if name in size["control_datasets"]]
         frames.append(run_strategies([*size["strategies"], *controls], images, **options))
     return frames
 
@@ -182,21 +184,22 @@ def sensitivity_records(
     """Networks of HGD's study trained from every alpha_0, beta and eta of a profile's sizes (`sensitivity.COLUMNS`).
 
     They are those of the first of size["cases"] on the first of size["datasets"], at most 2,000 images of it, for five
-    epochs, on a CPU; gamma_0 is that of the study. "recorded" reads data/records/sensitivity.
+    epochs, on a CPU. gamma_0 is that of the study; beside it there are constants with the lowest momentum that HGD may
+    learn. "recorded" reads data/records/sensitivity.
     """
     if profile == "recorded":
-        paths = sorted((DATA / "records" / "sensitivity").glob("*.parquet"))
-        return pd.concat(map(pd.read_parquet, paths), ignore_index=True)
+        return pd.read_parquet(DATA / "records" / "sensitivity" / "settings.parquet")
     from gsos.datasets import load
     from gsos.schedulers import GAMMA_0
     from gsos.sensitivity import run_settings
 
     n_train = min(2000, size["n_train"] or 2000)
     images = load(size["datasets"][0], n_train=n_train, valid_fraction=0.3, seed=seed)
-    grid = size["alphas"], size["betas"], size["etas"]
+    settings = list(product(size["alphas"], [GAMMA_0], size["betas"], size["etas"]))
+    settings += product(size["alphas"], RATE_BOUNDS["momentum"][:1], [0], [0])
     how = {"n_networks": size["n_networks"], "n_epochs": 5, "case": size["cases"][0], "seed": seed, "workers": workers}
     how |= {"width_divisor": size["width_divisor"], "store": RUNS / profile / "sensitivity"}
-    frame = run_settings(images, *grid, gamma=GAMMA_0, **how)
+    frame = run_settings(images, settings, **how)
     records.export(frame, RUNS / profile / "records" / "sensitivity.parquet")
     return frame
 

@@ -41,6 +41,7 @@ def test_a_run_by_hand(frame):
     assert (first.validation_accuracy, first.test_accuracy) == (0.9, pytest.approx(0.85))
     assert (first.first_half_best, second.first_half_best) == (0.5, 0.7)
     assert first.sooner == pytest.approx((0.2 + 0.5 + 0.9 + 0.9) / 4)
+    assert (first.n_best, second.n_best) == (1, 2) and second.test_accuracy == pytest.approx(0.65)
     assert first.fluctuation == pytest.approx((0.3 + 0.4 + 0.1) / 3)
     # above chance (0.1), in parts of the dataset's best (0.9): 0.125, 0.5, 1, 0.875
     assert (first.early_low, first.late_high) == (0.5, 0.5)
@@ -95,6 +96,21 @@ def test_intervals_hold_the_truth_as_often_as_they_say(n_datasets, n_rounds):
         _, low, high = comparison.interval(np.append(rounds.mean(), again), [n_rounds] * n_datasets)
         held.append(low <= 0.3 <= high)
     assert 0.91 < np.mean(held) < 0.985
+
+
+def test_the_test_accuracy_of_equal_optima_is_their_mean(frame):
+    frame = frame.sort_values(["strategy", "round", "iteration"], ignore_index=True)
+    frame.loc[[5, 6], "test_accuracy"] = [0.8, 0.6]  # both have the second run's highest validation accuracy
+    assert comparison.summarise(frame).set_index(["strategy", "round"]).loc[("gsos", 1), "test_accuracy"] == 0.7
+
+
+def test_intervals_of_savings_cannot_exceed_everything():
+    rng = np.random.default_rng(0)
+    quotients = np.exp(np.append(0.0, rng.normal(0, 2, 500)))
+    value, low, high = comparison.quotient_interval(1 - quotients, [5])
+    t = stats.t.ppf(0.975, 4) * np.sqrt(5 / 4) * np.log(quotients[1:]).std()
+    assert value == 0 and (low, high) == pytest.approx((1 - np.exp(t), 1 - np.exp(-t))) and high < 1
+    assert comparison.quotient_interval(1 - quotients, [1]) == (0, -np.inf, 1)
 
 
 def test_one_round_tells_no_spread(frame):
@@ -175,37 +191,8 @@ def test_only_rounds_that_both_have_at_one_length_are_compared(frame):
     found = comparison.pair(frame.iloc[:-1], "gsos", "simultaneous", n_resamples=3)  # one round is one short
     assert found.datasets == ["d"] and found.n_rounds == [1] and found.n_records == [8]
     assert found.ours["validation_accuracy"].tolist() == [[0.9]] * 4
-    with pytest.raises(ValueError, match="no round has both 'gsos' and 'random' at the same number of iterations"):
+    with pytest.raises(ValueError, match="no round has both 'gsos' and 'random'"):
         comparison.pair(frame, "gsos", "random")
-
-
-def test_in_equal_time_the_longer_run_is_cut_off(frame):
-    # seconds of gsos end at 12; those of simultaneous are 2.5, 7, 13.5, 22: two of its trials are left
-    found = comparison.pair_at_equal_time(frame, "gsos", "simultaneous", n_resamples=3)
-    assert found.ours["validation_accuracy"][0] == pytest.approx([(0.9 + 0.7) / 2])
-    assert found.theirs["validation_accuracy"][0] == pytest.approx([(0.6 + 0.2) / 2])
-    assert found.theirs["test_accuracy"][0] == pytest.approx([(0.55 + 0.15) / 2])
-    assert found.theirs["seconds"][0] == pytest.approx([7]) and found.n_records == [2 * 4 + 2 * 2]
-    other_way = comparison.pair_at_equal_time(frame, "simultaneous", "gsos", n_resamples=3)
-    assert other_way.ours["validation_accuracy"][0] == found.theirs["validation_accuracy"][0]
-
-
-def test_without_clipped_networks_costs_are_those_of_as_many_trials(frame):
-    frame["clipped"] = (frame.strategy == "gsos") & (frame["round"] == 0) & (frame.iteration == 2)  # its optimum
-    found = comparison.pair_unclipped(frame, "gsos", "simultaneous", n_resamples=3)
-    assert found.ours["validation_accuracy"][0] == pytest.approx([(0.8 + 0.7) / 2])
-    assert found.ours["seconds"][0] == pytest.approx([((1.5 + 2.5 + 4.5) * 4 / 3 + 12) / 2])
-    assert found.theirs["seconds"][0] == pytest.approx([22])
-
-
-def test_cost_and_change_by_hand(frame):
-    beside = comparison.cost_and_change(frame, ["gsos"], "simultaneous", n_resamples=50).loc["gsos"]
-    assert (beside.time, beside.time_low, beside.time_high) == pytest.approx((100 * 12 / 22,) * 3)
-    assert beside.change == pytest.approx(20) and beside.change_low < 0 < beside.change_high  # two rounds only
-    row = comparison.compare(frame, n_resamples=50).table_4.loc["all"]
-    assert (beside.change_low, beside.change_high) == pytest.approx(
-        (100 * row.test_change_low, 100 * row.test_change_high)
-    )
 
 
 def test_resamples_draw_the_same_rounds_for_both_strategies(frame):
@@ -215,15 +202,6 @@ def test_resamples_draw_the_same_rounds_for_both_strategies(frame):
     assert len(np.unique(found.ours["sooner"])) == 3  # both rounds, or one of them twice
     again = comparison.pair(pd.concat([frame, copy]), "gsos", "copy")
     assert (again.ours["seconds"] == found.ours["seconds"]).all()
-
-
-def test_what_the_schedule_of_epochs_alone_saves():
-    """GSOS's groups, 40, 30 and 30 iterations: 1 - (400 + 1650 + 30 e) / 5500 for a best number of epochs e."""
-    best = np.array([50, 55, 60, 70])
-    saved = comparison.schedule_saving([40, 30, 30], 1, 10, 55, best)
-    np.testing.assert_allclose(saved, 1 - (400 + 1650 + 30 * best) / 5500)
-    np.testing.assert_allclose(saved, [0.355, 0.327, 0.300, 0.245], atol=1e-3)
-    assert comparison.schedule_saving([40, 30, 30], 0, 10, 55, np.array([55])) == 0  # tuned first: nothing is saved
 
 
 def test_the_best_so_far_on_a_grid(frame):

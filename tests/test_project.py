@@ -14,8 +14,8 @@ import yaml
 
 from gsos import __version__, claims, contest, experiments, judging, profiles, published, records, sensitivity, verdicts
 from gsos.paths import DATA, ROOT
-from gsos.schedulers import ALPHA_0, GAMMA_0, POPULATION_BASED
-from gsos.space import DEFAULTS, SPACES, check_config, divide_epochs
+from gsos.schedulers import ALPHA_0, BETA, ETA, GAMMA_0, POPULATION_BASED
+from gsos.space import DEFAULTS, RATE_BOUNDS, SPACES, check_config, divide_epochs
 from gsos.strategy import split_iterations, startups
 from gsos.trainable import NETWORK
 
@@ -292,18 +292,19 @@ def test_committed_records_of_strategies_on_tables_are_whole():
     assert (trials.groupby(["dataset", "strategy", "round"]).size() == 40).all() and trials["round"].nunique() == 10
 
 
-@pytest.mark.parametrize(
-    "path", sorted((DATA / "records" / "sensitivity").glob("*.parquet")), ids=lambda path: path.stem
-)
-def test_committed_networks_of_hgds_settings_are_whole(path):
-    frame = pd.read_parquet(path)
-    assert list(frame) == list(sensitivity.COLUMNS) and set(frame.dataset) == {path.stem}
-    epochs, networks = range(frame.epoch.max() + 1), range(frame.network.max() + 1)
-    axes = [sorted(frame[name].unique()) for name in sensitivity.SETTING]
-    expected = pd.MultiIndex.from_product([*axes, networks, epochs])
-    assert frame.set_index([*sensitivity.SETTING, "network", "epoch"]).index.sort_values().equals(expected)
+def test_committed_networks_of_hgds_settings_are_whole():
+    frame = pd.read_parquet(DATA / "records" / "sensitivity" / "settings.parquet")
+    assert list(frame) == list(sensitivity.COLUMNS)
+    networks, epochs = range(frame.network.max() + 1), range(frame.epoch.max() + 1)
+    for setting, rows in frame.groupby(sensitivity.SETTING):
+        assert sorted(zip(rows.network, rows.epoch, strict=True)) == list(product(networks, epochs)), setting
+    grid = frame[frame.gamma_0 == GAMMA_0]
+    settings = set(map(tuple, grid[["alpha_0", "beta", "eta"]].to_numpy()))
+    assert settings == set(product(*(grid[name].unique() for name in ("alpha_0", "beta", "eta"))))
+    assert (ALPHA_0, BETA, ETA) in settings and set(frame.gamma_0) == {RATE_BOUNDS["momentum"][0], GAMMA_0}
     assert frame.validation_accuracy.between(0, 1).all() and frame.images_crc32.nunique() == 1
     constant = frame[(frame.beta == 0) & (frame.eta == 0)]
-    assert len(constant) and (constant.lr == constant.alpha_0).all() and (constant.momentum == constant.gamma_0).all()
+    assert (constant.lr == constant.alpha_0).all() and (constant.momentum == constant.gamma_0).all()
+    assert set(constant.alpha_0) == set(frame.alpha_0)
     assert (frame[frame.epoch == 0].groupby("network").validation_accuracy.nunique() == 1).all()  # the same networks
     assert not frame[(frame.epoch > 0) & ~np.isfinite(frame.loss)].validation_accuracy.any()
