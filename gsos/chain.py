@@ -19,7 +19,7 @@ MATTERS, ORDER, LEARNT, BETTER = (
     "And what is better? (recorded tables)",
 )
 COLUMNS = ("label", "series", "value", "low", "high")
-_TELLS = {ORDER: "Less time ", BETTER: "Regret in parts of multivariate Optuna's, with 90 % intervals. "}
+_TELLS = {ORDER: "Less time ", BETTER: "Regret at the end in parts of multivariate Optuna's, with 90 % intervals. "}
 _RIVALS = {"random": "random search", "gsos": "GSOS, true order", "gsos reversed": "GSOS, reversed order"}
 _RIVALS |= {"hyperopt": "Hyperopt", "optuna multivariate": "Optuna, multivariate", "blocks": "Block TPE"}
 

@@ -118,7 +118,7 @@ def hia_amounts() -> Erratum:
         '"for each dataset, the quantity ... successfully surpassed the threshold of 1,000 instances"',
         f"{(amount == 1000).sum()} of the ten have 1,000 exactly, {(amount > 1000).sum()} more; their sum is "
         f"{amount.sum():,}",
-        "a budget, not an outcome: notebook 01 asks for these numbers",
+        "a budget, not an outcome: notebook 01 asks for these numbers with profile paper",
     )
 
 

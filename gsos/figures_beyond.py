@@ -21,6 +21,7 @@ JUDGE_STYLE = {
     "rrelieff": {"color": "0.5", "ls": "--", "marker": "+"},
     "nrrelieff-raw": {"color": "0.65", "ls": ":", "marker": "1"},
 }
+_FINE, _COARSE = (0.5, 0.8, 1, 1.25, 1.5, 2), (0.1, 0.2, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)  # ratios that an axis names
 
 
 def judges_over_trials(
@@ -88,8 +89,11 @@ def regret_over(panels: Mapping[str, Mapping[str, pd.DataFrame]], strategies: Ma
 def ratio_intervals(tables: Mapping[str, pd.DataFrame], strategies: Mapping[str, str], base: str) -> Figure:
     """Regret of strategies in parts of another's, with intervals: a panel each title, a row each strategy.
 
+    Intervals that lie below 1 are blue.
     tables: title -> frame as from `regret.ratios`; strategies: name -> label; base: the label of the other.
     """
+    every = pd.concat([table.reindex(strategies) for table in tables.values()])
+    ticks = _FINE if every.high.max() < 4 * every.low.min() else _COARSE
     size = (2.7 * len(tables) + 2.0, 0.34 * len(strategies) + 1.3)
     figure, axes = plt.subplots(1, len(tables), figsize=size, sharey=True, sharex=True, squeeze=False)
     y = range(len(strategies))
@@ -102,8 +106,8 @@ def ratio_intervals(tables: Mapping[str, pd.DataFrame], strategies: Mapping[str,
             error = [rows.ratio - rows.low, rows.high - rows.ratio]
             ax.errorbar(rows.ratio, at, xerr=error, fmt="o", ms=4.5, capsize=2.5, color=colour)
         ax.axvline(1, color="0.4", lw=0.8)
-        ax.set(xscale="log", xlabel=f"regret / {base}'s", ylim=(len(strategies) - 0.5, -0.5))
-        ax.xaxis.set_major_locator(FixedLocator([0.125, 0.25, 0.5, 1, 2, 4, 8, 16]))
+        ax.set(xscale="log", xlabel=f"regret / {base}'s\n(logarithmic)", ylim=(len(strategies) - 0.5, -0.5))
+        ax.xaxis.set_major_locator(FixedLocator(ticks))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.minorticks_off()
         ax.set_yticks(y, strategies.values())

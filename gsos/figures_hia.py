@@ -1,7 +1,6 @@
 """The figures of HIA, in the manner of `figures`. They draw what they are given and compute nothing."""
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +13,7 @@ from gsos.figures import COLOURS, LABELS, panel_grid
 
 
 def hia_fig1_workflow() -> Figure:
-    """HIA Fig 1, the workflow, with the modules that do each step; dashed where they do not exist yet."""
+    """HIA Fig 1, the workflow, with the modules that do each step."""
     steps = [
         ("Configurations", "random search : BOHB\n= 7 : 3", "space, bohb"),
         ("Images", "ten datasets,\nsplit 80 : 20", "datasets"),
@@ -28,9 +27,8 @@ def hia_fig1_workflow() -> Figure:
     for i, (title, what, modules) in enumerate(steps):
         x = i * (width + gap)
         colour = sns.color_palette("colorblind")[0 if i < 4 else 2]
-        there = all(find_spec(f"gsos.{module}") for module in modules.split(", "))
-        line = {"ec": colour, "lw": 1.4, "ls": "-" if there else "--"}
-        box = FancyBboxPatch((x, 0), width, 1.25, boxstyle="round,pad=0.06", fc=(*colour, 0.12 if there else 0), **line)
+        style = {"boxstyle": "round,pad=0.06", "ec": colour, "fc": (*colour, 0.12), "lw": 1.4}
+        box = FancyBboxPatch((x, 0), width, 1.25, **style)
         ax.add_patch(box)
         ax.text(x + width / 2, 1.08, title, ha="center", va="center", weight="bold", fontsize=11)
         ax.text(x + width / 2, 0.62, what, ha="center", va="center", fontsize=9)

@@ -22,7 +22,7 @@ AXES = {
     chain.MATTERS: ("share of importance", (-0.02, 0.72)),
     chain.ORDER: ("less time", (-1, 1)),
     chain.LEARNT: ("change of validation accuracy", (-1, 1)),
-    chain.BETTER: ("regret, in parts of multivariate Optuna's", (0.4, 3)),
+    chain.BETTER: ("regret at the end, in parts of multivariate Optuna's", (0.4, 3)),
 }
 
 

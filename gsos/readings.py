@@ -21,7 +21,7 @@ class Reading(NamedTuple):
 
 
 def readings(frame: pd.DataFrame) -> dict[str, Reading]:
-    """Title -> reading of HIA's records. Each but the first two differs from the paper's letter in one respect."""
+    """Title -> reading of HIA's records: N-RReliefF as printed, normalised, and as printed but for one respect each."""
     lr = ASSESSED["lr"]
     linear = ASSESSED | {"lr": FloatDistribution(lr.low, lr.high)}
     logarithmic = ASSESSED | {"lr": FloatDistribution(np.log10(lr.low), np.log10(lr.high))}
@@ -29,7 +29,7 @@ def readings(frame: pd.DataFrame) -> dict[str, Reading]:
     raw, normalised = "nrrelieff-raw", "nrrelieff"
     return {
         "as printed": Reading(frame, ASSESSED, raw),
-        "distance on ranges, log lr": Reading(frame, ASSESSED, normalised),
+        "normalised (ranges, log lr)": Reading(frame, ASSESSED, normalised),
         "distance on ranges": Reading(frame, linear, normalised),
         "logarithm of lr": Reading(frame.assign(lr=np.log10(frame.lr)), logarithmic, raw),
         "random search alone": Reading(frame[frame.strategy == "random"], ASSESSED, raw),
@@ -48,7 +48,8 @@ def concordance(
 ) -> pd.Series:
     """Kendall's W of the orders that a judge finds on each dataset: w, with a 95 % interval low, high over models.
 
-    What a dataset cannot vary, such as the number of channels, does not count. Options as for `importance.assess`.
+    What a dataset cannot vary, such as the number of channels, does not count. Orders are of weights, not clipped at 0,
+    where shares would tie. Options as for `importance.assess`.
     Raises ValueError for fewer than two datasets.
     """
     varying = {name: ASSESSED[name] for name in ASSESSED if frame.groupby("dataset")[name].nunique().max() > 1}
@@ -57,7 +58,7 @@ def concordance(
     def w(models: np.ndarray) -> float:
         chosen = frame[np.isin(model, models)]
         alone = {
-            name: assess(rows, varying, judge, seed=seed, **options).table.share.fillna(0)
+            name: assess(rows, varying, judge, seed=seed, **options).table.weight.fillna(0)
             for name, rows in chosen.groupby("dataset")
         }
         return agreement.rank_agreement(pd.DataFrame(alone)).kendall_w

@@ -56,6 +56,11 @@ def ratios(
     return pd.DataFrame.from_dict(rows, orient="index", columns=["ratio", "low", "high"]).rename_axis("strategy")
 
 
+def describe(table: pd.DataFrame) -> pd.Series:
+    """Rows of `ratios` in words: "0.82 [0.70, 0.95]"."""
+    return table.ratio.map("{:.2f}".format) + table.low.map(" [{:.2f}, ".format) + table.high.map("{:.2f}]".format)
+
+
 def _resample(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     n_problems, n_seeds, _ = values.shape
     problems = rng.integers(n_problems, size=(n_problems, 1))

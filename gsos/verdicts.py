@@ -1,6 +1,7 @@
 """All claims and their verdicts, joined from what a run's notebooks wrote; counted, explained, and told in short."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,8 @@ from gsos.paths import DATA
 HEADLINES = ("HIA-05", "HIA-08", "HIA-13", "HIA-15", "HIA-39", "GSOS-06", "GSOS-10", "GSOS-28", "GSOS-39")
 HEADLINES += ("HGD-12", "HGD-20", "HGD-31", "HGD-06", "HGD-47")
 TABLES, RECORDS = "the papers' own tables", "our records and measurements"  # what claims are tested on
+_TESTED = {TABLES: "its tables", RECORDS: "records"}
+_PERCENT = {"share": "%", "accuracy": "points"}
 RESULT = ("ours", "low", "high", "n_records", "n_datasets", "verdict", "on these records")
 BEGIN, END = "<!-- verdicts: written by `gsos figures` -->", "<!-- end of verdicts -->"
 
@@ -71,12 +74,21 @@ def in_short(table: pd.DataFrame) -> str:
     counted = {name: counts(rows) for name, rows in table.groupby(tested_on)}
     head = ("tested on", "paper", "claims", *claims.VERDICTS)
     rows = [(name, paper, row.sum(), *row) for name, frame in counted.items() for paper, row in frame.iterrows()]
-    chosen = shown(table.loc[list(HEADLINES)])
-    words = chosen.statement.str.partition(" (")[0]  # without its definition
+    words = table.statement.str.partition(" (")[0]  # without its definition
     told = [
-        (name, words[name], row.printed, row.ours, _with_records(table.loc[name])) for name, row in chosen.iterrows()
-    ]
-    return f"{_markdown(head, rows)}\n\n{_markdown(('claim', 'in words', 'paper', 'ours', 'verdict'), told)}"
+        (name, words[name], _TESTED[tested_on[name]], in_unit(claim.value, claim.unit),
+         _with_interval(claim, partial(in_unit, unit=claim.unit)), _with_records(claim))
+        for name, claim in table.loc[list(HEADLINES)].iterrows()
+    ]  # fmt: skip
+    titles = ("claim", "in words", "tested on", "paper", "ours", "verdict")
+    return f"{_markdown(head, rows)}\n\n{_markdown(titles, told)}"
+
+
+def in_unit(value: str | float, unit: str) -> str:
+    """A result in the unit that a reader thinks in: shares in per cent, accuracies in percentage points."""
+    if unit not in _PERCENT or not rounded(value):
+        return rounded(value)
+    return f"{100 * float(value):.3g} {_PERCENT[unit]}"
 
 
 def put_into(text: str, table: str) -> str:
@@ -105,13 +117,13 @@ def _why(claim: pd.Series, was_run: bool) -> str:
     )
 
 
-def _with_interval(claim: pd.Series) -> str:
+def _with_interval(claim: pd.Series, show: Callable[[str | float], str] = rounded) -> str:
     place, _, k = claim.rule.partition("-")
     if place in ("top", "bottom"):  # the names that the rule looks at
         names = claim.ours.split()
         return " ".join(names[: int(k)] if place == "top" else names[-int(k) :])
-    ours = rounded(claim.ours)
-    return ours if pd.isna(claim.low) else f"{ours} [{rounded(claim.low)}, {rounded(claim.high)}]"
+    ours = show(claim.ours)
+    return ours if pd.isna(claim.low) else f"{ours} [{show(claim.low)}, {show(claim.high)}]"
 
 
 def _with_records(claim: pd.Series) -> str:

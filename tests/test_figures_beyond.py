@@ -51,3 +51,22 @@ def test_every_judge_has_a_look_of_its_own():
     styles = figures_beyond.JUDGE_STYLE
     assert set(styles) == set(judging.TITLES)
     assert len({style["marker"] for style in styles.values()}) == len(styles)  # also without colour
+
+
+@pytest.mark.parametrize(
+    ("widest", "ticks"), [(1.9, ["0.5", "0.8", "1", "1.25", "1.5", "2"]), (9.0, ["0.5", "0.7", "1", "1.5", "2", "3"])]
+)
+def test_ratios_are_drawn_with_their_intervals_and_ticks_that_can_be_read(widest, ticks):
+    table = pd.DataFrame({"ratio": [0.7, 1.4], "low": [0.5, 0.9], "high": [0.8, widest]}, index=["a", "b"])
+    (ax,) = figures_beyond.ratio_intervals({"After 5": table}, {"b": "B", "a": "A"}, "C").axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["B", "A"]
+    below, others = ax.containers
+    for drawn, x, y, low, high in ((below, 0.7, 1, 0.5, 0.8), (others, 1.4, 0, 0.9, widest)):
+        point, _, (bar,) = drawn.lines
+        assert (point.get_xdata()[0], point.get_ydata()[0]) == (x, y)
+        np.testing.assert_allclose(bar.get_segments()[0], [[low, y], [high, y]])
+    assert below.lines[0].get_color() != others.lines[0].get_color()
+    ax.set_xlim(0.45, 4)
+    ax.figure.draw_without_rendering()
+    inside = [label.get_text() for label in ax.get_xticklabels() if 0.45 < label.get_position()[0] < 4]
+    assert inside == ticks and ax.get_xscale() == "log" and "logarithmic" in ax.get_xlabel()

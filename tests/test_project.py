@@ -119,8 +119,10 @@ def test_the_readmes_verdicts_are_those_of_the_notebooks():
         row = [verdicts.TABLES if of_tables else verdicts.RECORDS, paper, len(rows), *counted]
         assert f"| {' | '.join(map(str, row))} |" in readme
     for name in verdicts.HEADLINES:
-        printed, ours, verdict = shown.loc[name, ["printed", "ours", "verdict"]]
-        assert f"| {printed} | {ours} | {verdict}" in readme, name
+        row = next(line for line in readme.splitlines() if line.startswith(f"| {name} |")).split(" | ")
+        unit, (printed, ours) = every.unit[name], shown.loc[name, ["printed", "ours"]]
+        assert row[3] == verdicts.in_unit(printed, unit) and row[5].startswith(shown.verdict[name]), name
+        assert row[4].startswith(verdicts.in_unit(ours.partition(" [")[0], unit)), name
     assert (shown.why[shown.verdict == "not tested"] != "").all() and (
         shown.why[shown.verdict != "not tested"] == ""
     ).all()
@@ -227,6 +229,18 @@ def check_gsos_records(frame, size):
 
 def test_committed_quick_records_of_gsos_are_whole():
     check_gsos_records(records.load(DATA / "records" / "gsos" / "quick.parquet"), profiles.sizes("04", "quick"))
+
+
+def test_committed_study_of_gsos_is_whole():
+    """On the datasets that are there: all of the study's strategies, and all controls or none."""
+    frame = records.select(records.load(DATA / "records" / "gsos"), "gsos-workstation")
+    size = profiles.sizes("04", "workstation")
+    there = frame.groupby("dataset").strategy.unique().map(set)
+    assert set(there.index) <= set(size["datasets"]) and len(there) >= 2
+    controlled = there.index[there.map(lambda names: bool(names & set(size["controls"])))]
+    check_gsos_records(frame, {**size, "datasets": list(there.index), "control_datasets": list(controlled)})
+    assert (frame.n_train == size["n_train"]).all() and (frame.n_valid == size["n_valid"]).all()
+    assert (frame.n_test <= size["n_train"]).all() and (frame.image_size <= size["image_size"]).all()
 
 
 def check_hgd_reports(frame, size):

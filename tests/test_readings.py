@@ -28,9 +28,8 @@ def frame():
 def test_each_reading_differs_in_one_respect(frame):
     found = readings.readings(frame)
     assert found["as printed"].judge == "nrrelieff-raw" and found["as printed"].records is frame
-    assert (
-        found["distance on ranges, log lr"].judge == "nrrelieff" and found["distance on ranges, log lr"].space["lr"].log
-    )
+    normalised = found["normalised (ranges, log lr)"]
+    assert normalised.judge == "nrrelieff" and normalised.space["lr"].log
     assert not found["distance on ranges"].space["lr"].log
     assert (found["random search alone"].records.strategy == "random").all()
     assert not found["without clipped networks"].records.clipped.any()
@@ -60,3 +59,13 @@ def test_concordance_is_one_where_datasets_agree_and_has_an_interval(frame):
     assert 0 <= found.low <= found.w <= found.high <= 1 and found.low < found.high
     with pytest.raises(ValueError, match="2 columns"):
         readings.concordance(frame[frame.dataset == "a"], "fanova", n_resamples=4, **OPTIONS)
+
+
+def test_concordance_ranks_weights_that_are_not_clipped(frame):
+    """Against Kendall's formula, 12 S / (m^2 (k^3 - k)), by hand; here half of the weights are below 0."""
+    varying = {name: ASSESSED[name] for name in ASSESSED if name != "in_channel_num"}
+    alone = [assess(rows, varying, "nrrelieff", **OPTIONS).table.weight for _, rows in frame.groupby("dataset")]
+    assert min((weight < 0).sum() for weight in alone) > 1  # as shares they would tie
+    (k, m), ranks = (len(varying), len(alone)), sum(weight.rank() for weight in alone)
+    expected = 12 * ((ranks - ranks.mean()) ** 2).sum() / (m**2 * (k**3 - k))
+    assert readings.concordance(frame, "nrrelieff", n_resamples=2, **OPTIONS).w == pytest.approx(expected)

@@ -11,6 +11,7 @@ from gsos.regret import (
     after_seconds,
     critical_difference,
     curves,
+    describe,
     geometric_mean,
     mean_ranks,
     ratios,
@@ -94,6 +95,11 @@ def test_ratios_of_what_is_paired_are_certain():
     np.testing.assert_allclose(found.loc["half"], 0.5)
     solved = ratios(frame({"a": [0.0] * 4, "b": [1.0] * 4}), "b", n_resamples=10, rng=0)
     np.testing.assert_allclose(solved.loc["a"], 1e-6)
+
+
+def test_ratios_in_words():
+    table = pd.DataFrame({"ratio": [0.8171, 2.0], "low": [0.6984, 1.996], "high": [0.9373, 12.0]}, index=["a", "b"])
+    assert describe(table).to_dict() == {"a": "0.82 [0.70, 0.94]", "b": "2.00 [2.00, 12.00]"}
 
 
 def literal_ratios(regret, name, base, n_resamples, rng):
