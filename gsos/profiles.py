@@ -51,7 +51,7 @@ SIZES: dict[str, dict[str, tuple]] = {
     },
     "03": {"n_seeds": (2, 20, 20, 50, 200)},  # runs of each strategy on each function
     "04": {
-        "study": ("gsos-smoke", "gsos-quick", "gsos-quick", "gsos-workstation", "gsos-paper"),
+        "study": ("gsos-smoke", "gsos-quick", "gsos-workstation", "gsos-workstation", "gsos-paper"),
         "datasets": (_EMBEDDED[:1], _EMBEDDED, None, _GSOS_HERE, _GSOS),
         "strategies": (_STRATEGIES, _STRATEGIES, None, _STRATEGIES, _STRATEGIES),
         "controls": ((), _CONTROLS[:3], None, _CONTROLS, _CONTROLS),  # strategies that run on control_datasets alone

@@ -1,7 +1,6 @@
 """All claims and their verdicts, joined from what a run's notebooks wrote; counted, explained, and told in short."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -77,7 +76,7 @@ def in_short(table: pd.DataFrame) -> str:
     words = table.statement.str.partition(" (")[0]  # without its definition
     told = [
         (name, words[name], _TESTED[tested_on[name]], in_unit(claim.value, claim.unit),
-         _with_interval(claim, partial(in_unit, unit=claim.unit)), _with_records(claim))
+         _with_interval(claim, claim.unit), _with_records(claim))
         for name, claim in table.loc[list(HEADLINES)].iterrows()
     ]  # fmt: skip
     titles = ("claim", "in words", "tested on", "paper", "ours", "verdict")
@@ -86,9 +85,8 @@ def in_short(table: pd.DataFrame) -> str:
 
 def in_unit(value: str | float, unit: str) -> str:
     """A result in the unit that a reader thinks in: shares in per cent, accuracies in percentage points."""
-    if unit not in _PERCENT or not rounded(value):
-        return rounded(value)
-    return f"{100 * float(value):.3g} {_PERCENT[unit]}"
+    percent = unit in _PERCENT and rounded(value)
+    return f"{100 * float(value):.3g} {_PERCENT[unit]}" if percent else rounded(value)
 
 
 def put_into(text: str, table: str) -> str:
@@ -117,13 +115,14 @@ def _why(claim: pd.Series, was_run: bool) -> str:
     )
 
 
-def _with_interval(claim: pd.Series, show: Callable[[str | float], str] = rounded) -> str:
+def _with_interval(claim: pd.Series, unit: str = "") -> str:
     place, _, k = claim.rule.partition("-")
     if place in ("top", "bottom"):  # the names that the rule looks at
         names = claim.ours.split()
         return " ".join(names[: int(k)] if place == "top" else names[-int(k) :])
-    ours = show(claim.ours)
-    return ours if pd.isna(claim.low) else f"{ours} [{show(claim.low)}, {show(claim.high)}]"
+    ours = in_unit(claim.ours, unit)
+    low, high = (in_unit(end, unit).partition(" ")[0] for end in (claim.low, claim.high))
+    return ours if pd.isna(claim.low) else f"{ours} [{low}, {high}]"
 
 
 def _with_records(claim: pd.Series) -> str:
