@@ -195,10 +195,10 @@ def test_the_same_run_gives_the_same_bytes_and_knows_no_place(run, site):
 
 
 def test_records_are_counted():
-    committed = pd.read_parquet(DATA / "records" / "gsos" / "quick.parquet")
-    found = report.records_of(Path("runs") / "recorded").set_index("study").loc["gsos-quick"]
-    assert found.tolist() == ["04", "960", "digits, fashion_mnist_sample", "cpu", committed.version[0]]
-    assert len(committed) == 960
+    committed = pd.read_parquet(DATA / "records" / "hia" / "semeion.parquet")
+    found = report.records_of(Path("runs") / "recorded").set_index("study").loc["hia-workstation"]
+    assert found.tolist()[:2] == ["01, 02", "8,000"] and "semeion" in found.iloc[2]
+    assert found.tolist()[3:] == ["cpu", committed.version[0]]
 
 
 def test_records_of_the_run_itself(tmp_path):
@@ -225,7 +225,10 @@ def test_all_that_the_notebooks_link_to_and_write_can_be_shown(path):
     titles = published.table("figures").set_index("name").title.to_dict()
     body = BeautifulSoup(pages.render(path, titles, pages.exporter(links)).body, "html.parser")
     assert not [formula for formula in body("math") if "\\" in formula.text]
-    sources = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    cells = nbformat.read(path, as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
+    sources += [data["text/markdown"] for data in outputs if "text/markdown" in data]
     n_links = sum(len(re.findall(r"\]\(\S+\)", source)) for source in sources)
     assert len([link for link in body("a") if link.text != "¶"]) == n_links
     levels = [int(heading.name[1]) for heading in body(["h1", "h2", "h3", "h4"])]
