@@ -22,7 +22,6 @@ from gsos.experiments import COLUMNS, KEY, load, run_experiments
 from gsos.schedulers import (
     ALGORITHMS,
     ALPHA_0,
-    BRACKETS,
     GAMMA_0,
     GENERATION,
     PERTURBATION_INTERVAL,
@@ -38,6 +37,7 @@ from gsos.training import train
 
 MAX_EPOCHS = 9
 SEED = 4
+ENOUGH = 45  # reports, for each algorithm to show what it does
 PROVENANCE = [column.name for column in COLUMNS if column.kind == "provenance"]
 CLOCK = ["train_seconds", "seconds"]
 
@@ -57,9 +57,23 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def frame(images, store):
-    """One experiment of each algorithm, of seconds."""
-    return run_experiments([plan(a) for a in ALGORITHMS], images, store=store, workers=2, device="cpu")
+def done(images, store):
+    """One experiment of each algorithm, and its reports. Where a second buys too few reports, it has two, or four."""
+    wanted = {a: plan(a) for a in ALGORITHMS}
+    for _ in range(5):
+        frame = run_experiments(list(wanted.values()), images, store=store, workers=2, device="cpu")
+        counts = frame.groupby("algorithm").size()
+        for algorithm in counts.index[counts < ENOUGH]:
+            (store / f"hgd-{wanted[algorithm].name}.parquet").unlink()
+            wanted[algorithm] = plan(algorithm, budget=2 * wanted[algorithm].budget)
+        if counts.min() >= ENOUGH:
+            break
+    return wanted, frame
+
+
+@pytest.fixture(scope="module")
+def frame(done):
+    return done[1]
 
 
 def reports_of(frame, algorithm):
@@ -93,10 +107,12 @@ def test_columns_are_complete_typed_and_in_order(frame, images):
     assert frame.settings.str.startswith(f"alpha_0 {ALPHA_0:g}, gamma_0 {GAMMA_0:g}, beta ").all()
 
 
-def test_an_experiment_ends_when_its_budget_is_spent(frame):
-    for _, reports in frame.groupby("algorithm"):
-        assert reports.train_seconds.iloc[-1] >= 1.0 > reports.train_seconds.iloc[-2]
-        assert reports.train_seconds.iloc[-1] < 2.0  # by one epoch at most
+def test_an_experiment_ends_when_its_budget_is_spent(done):
+    wanted, frame = done
+    for algorithm, reports in frame.groupby("algorithm"):
+        budget = wanted[algorithm].budget
+        assert reports.train_seconds.iloc[-1] >= budget > reports.train_seconds.iloc[-2]
+        assert reports.train_seconds.iloc[-1] < 2 * budget  # by one epoch at most
         assert (reports.train_seconds.diff().iloc[1:] > 0).all() and reports.train_seconds.iloc[0] > 0
         assert (reports.seconds.diff().iloc[1:] > 0).all() and (reports.seconds > reports.train_seconds).all()
         assert reports.images.tolist() == [100 * i for i in range(1, len(reports) + 1)]
@@ -154,7 +170,7 @@ def test_ahb_has_other_brackets_than_asha(frame):
     reports = reports_of(frame, "ahb")
     ended = last_epochs(reports)
     assert {1, REDUCTION_FACTOR, MAX_EPOCHS} >= set(ended)
-    assert (ended < MAX_EPOCHS).any() or len(ended) <= BRACKETS  # where a second buys little: one a bracket
+    assert (ended < MAX_EPOCHS).any()
     assert ended.to_dict() != stops(reports[reports.trial.isin(ended.index)])
 
 
@@ -204,24 +220,25 @@ def test_a_population_exploits_and_explores(frame, algorithm):
     assert set(reports.groupby(runs).size().iloc[:-1]) == {PERTURBATION_INTERVAL}  # in turn
 
 
-def test_done_experiments_are_not_run_again(frame, images, store, tmp_path, monkeypatch):
+def test_done_experiments_are_not_run_again(done, images, store, tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "open_pools", None)  # would fail if it were called
-    wanted = [plan(a) for a in ALGORITHMS]
+    wanted, frame = list(done[0].values()), done[1]
     pd.testing.assert_frame_equal(run_experiments(wanted, images, store=store), frame)
     pd.testing.assert_frame_equal(run_experiments(wanted, images, store=tmp_path, committed=store), frame)
     pd.testing.assert_frame_equal(load(store), frame)
     assert not list(store.glob("*.unfinished/*"))
 
 
-def test_reports_of_other_settings_are_refused(frame, images, store, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="has reports of hgd-cifar10-digits-asha-sgd-0 with budget = 1.0, not 3.0"):
-        run_experiments([plan("asha", budget=3.0)], images, store=store)
+def test_reports_of_other_settings_are_refused(done, images, store, tmp_path, monkeypatch):
+    asha = done[0]["asha"]
+    with pytest.raises(ValueError, match=f"has reports of {asha.name} with budget = {asha.budget}, not 3.0"):
+        run_experiments([asha._replace(budget=3.0)], images, store=store)
     others = {"digits": datasets.load("digits", n_train=50, valid_fraction=0.3)}
     with pytest.raises(ValueError, match="with n_train = 100, not 50: give a study of other settings another name"):
-        run_experiments([plan("asha")], others, store=tmp_path, committed=store)
+        run_experiments([asha], others, store=tmp_path, committed=store)
     monkeypatch.setattr(schedulers, "ALPHA_0", 0.123)
     with pytest.raises(ValueError, match="with settings = alpha_0 "):
-        run_experiments([plan("asha")], images, store=store)
+        run_experiments([asha], images, store=store)
 
 
 def test_bad_input_is_named_before_ray_starts(images, tmp_path, monkeypatch):
@@ -402,12 +419,14 @@ def test_killed_experiments_go_on_and_leave_no_process(images, tmp_path):
     assert reports.lr.nunique() > len(reports) / 2  # learnt
 
 
-def test_a_cluster_does_the_same_work(frame, images, tmp_path, monkeypatch):
+def test_a_cluster_does_the_same_work(done, images, tmp_path, monkeypatch):
     plain = {"num_cpus": 1, "include_log_monitor": False, "include_dashboard": False, "no_monitor": True}
     cluster = Cluster(initialize_head=True, head_node_args=plain)
     try:
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-        again = run_experiments([plan("pbt", budget=0.6)], images, store=tmp_path, device="cpu")  # by one worker
+        wanted, frame = done
+        shorter = wanted["pbt"]._replace(budget=0.7 * wanted["pbt"].budget)
+        again = run_experiments([shorter], images, store=tmp_path, device="cpu")  # by one worker
         assert_common_prefix(again, reports_of(frame, "pbt"), 20)
     finally:
         ray.shutdown()
