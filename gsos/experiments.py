@@ -70,6 +70,7 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # silent, as verbose=0 asks
     "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",  # all are there: cuda:1 is no longer that where 0 is hidden
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # not 15, with which all else that runs comes first
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the reports are collected, not logged in three formats
     "TUNE_GLOBAL_CHECKPOINT_S": "10",  # seconds between two snapshots of an experiment
     "TUNE_MAX_PENDING_TRIALS_PG": str(POPULATION),  # 200 by default, each with a request for a process

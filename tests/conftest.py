@@ -1,5 +1,9 @@
 """Several processes run the tests, each a file at a time: the files that take longest come first, not at the end."""
 
+import os
+
+os.environ.setdefault("RAY_worker_niceness", "0")  # of clusters, whose workers would wait for all other tests
+
 LONGEST = (
     "test_notebooks.py",
     "test_experiments.py",
