@@ -196,6 +196,11 @@ def reduction(compared: Pair, column: str, datasets: slice = slice(None)) -> NDA
     return 1 - compared.ours[column][:, datasets].sum(axis=1) / compared.theirs[column][:, datasets].sum(axis=1)
 
 
+def mean_reduction(compared: Pair, column: str) -> NDArray[np.float64]:
+    """(1 + n_resamples,): the mean of the datasets' own reductions: none counts more because it takes longer."""
+    return (1 - compared.ours[column] / compared.theirs[column]).mean(axis=1)
+
+
 def change(compared: Pair, column: str) -> NDArray[np.float64]:
     """(1 + n_resamples, n_datasets): a strategy's mean less the reference's."""
     return compared.ours[column] - compared.theirs[column]

@@ -1,6 +1,6 @@
 """Where the time that a strategy saves comes from, and what it is worth: epochs, equal time, clipped networks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gsos.comparison import (
     RUN,
+    Pair,
     add_progress,
     interval,
     pair,
@@ -51,18 +52,26 @@ def schedule_saving(
 
 
 def decompose(
-    frame: pd.DataFrame, strategy: str, control: str, reference: str, *, n_resamples: int = 2000, seed: int = 0
+    frame: pd.DataFrame,
+    strategy: str,
+    control: str,
+    reference: str,
+    *,
+    by: Callable[[Pair, str], NDArray[np.float64]] = reduction,
+    n_resamples: int = 2000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """The time that a strategy saves, that a control saves by itself, and what the strategy adds to it.
 
     All on the rounds that the three have, drawn again together: index strategy, control, "difference"; columns saving
-    (share of the reference's time, as in `comparison.reduction`), low and high, a 95 % interval.
+    (share of the reference's time), low and high, a 95 % interval. by: what it is over all datasets,
+    `comparison.reduction` of summed times or `comparison.mean_reduction`.
     """
     runs = summarise(frame[frame.strategy.isin([strategy, control, reference])])
     rounds = runs.groupby(ROUND)
     runs = runs[(rounds.strategy.transform("nunique") == 3) & (rounds.n.transform("nunique") == 1)]
     ours, theirs = (pair_runs(runs, name, reference, n_resamples, seed) for name in (strategy, control))
-    savings = {strategy: reduction(ours, "seconds"), control: reduction(theirs, "seconds")}
+    savings = {strategy: by(ours, "seconds"), control: by(theirs, "seconds")}
     rows = {name: quotient_interval(values, ours.n_rounds) for name, values in savings.items()}
     rows["difference"] = interval(savings[strategy] - savings[control], ours.n_rounds)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["saving", "low", "high"])

@@ -56,6 +56,20 @@ def test_a_saving_is_taken_apart_on_common_rounds(frame):
     assert alone.saving.tolist() == pytest.approx([1 - 6 / 12, 1 - 9 / 12, 0.25])  # the second round alone
 
 
+def test_each_dataset_counts_alike_in_a_mean_of_savings(frame):
+    other = frame.assign(dataset="e", train_seconds=10 * frame.train_seconds, propose_seconds=5.0)
+    gsos = (other.strategy == "gsos").to_numpy()
+    other.loc[gsos, ["train_seconds", "propose_seconds"]] /= 2  # there 9 / 34 of the time
+    both = pd.concat([frame, other])
+    parts = saving.decompose(
+        both, "gsos", "epoch schedule", "simultaneous", by=comparison.mean_reduction, n_resamples=200
+    )
+    assert parts.saving.tolist() == pytest.approx([1 - (18 + 9) / 2 / 34, 1 - 20 / 34, (20 - (18 + 9) / 2) / 34])
+    summed = saving.decompose(both, "gsos", "epoch schedule", "simultaneous", n_resamples=200)
+    assert summed.saving["gsos"] == pytest.approx(1 - (18 + 90) / 374)
+    assert parts.low["gsos"] < parts.saving["gsos"] < parts.high["gsos"] < 1
+
+
 def test_in_equal_time_the_longer_run_of_a_round_is_stopped(frame):
     # the shorter runs are done at 12 and 6; of simultaneous two trials have ended by then (2.5, 7 and 2, 4)
     cut = saving.in_equal_time(frame, "gsos", "simultaneous")
