@@ -17,7 +17,7 @@ LABELS = STRATEGIES | {"bohb": "BOHB"}
 LINES = ("-", "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), "-", "-", "--", "-.")
 STRATEGY_STYLE = {
     name: {"color": colour, "ls": line}
-    for name, colour, line in zip(STRATEGIES, sns.color_palette("colorblind", len(LINES)), LINES, strict=True)
+    for name, colour, line in zip(STRATEGIES, [*sns.color_palette("colorblind"), (0.25,) * 3], LINES, strict=True)
 }
 
 

@@ -154,12 +154,13 @@ def cost_and_accuracy(panels: Mapping[str, pd.DataFrame], reference: str, titles
         ax.axhline(0, color="0.4", lw=0.8)
         ax.axvline(100, color="0.4", lw=0.8)
         ax.plot(100, 0, "k+", ms=11, mew=2, label=titles[reference])
-        for name, row in frame.iterrows():
+        for i, (name, row) in enumerate(frame.iterrows()):
             x_error = [[row.time - row.time_low], [row.time_high - row.time]]
             y_error = [[row.change - row.change_low], [row.change_high - row.change]]
             errors = {"xerr": np.clip(x_error, 0, None), "yerr": np.clip(y_error, 0, None)}
             look = {"fmt": _MARKERS[name], "color": STRATEGY_STYLE[name]["color"], "ms": 7, "lw": 1.3}
-            ax.errorbar(row.time, row.change, **errors, **look, label=titles[name])
+            on_top = 2 + 1 / (1 + i)  # the first over the others
+            ax.errorbar(row.time, row.change, **errors, **look, label=titles[name], zorder=on_top)
         ax.set_title(title, fontsize="medium")
         ax.set(xlabel=f"total time, % of {titles[reference]}'s", xlim=(0, None))
         ax.grid(alpha=0.3)

@@ -39,6 +39,13 @@ def cost_and_change(frame: pd.DataFrame, strategies: Sequence[str], reference: s
     return 100 * pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
 
 
+def shown_differences(compared: pd.DataFrame) -> dict[str, list[str]]:
+    """What the intervals of `cost_and_change` show of strategies against the reference: word -> those it is true of."""
+    words = {"faster": compared.time_high < 100, "slower": compared.time_low > 100}
+    words |= {"more accurate": compared.change_low > 0, "less accurate": compared.change_high < 0}
+    return {word: list(compared.index[holds]) for word, holds in words.items()}
+
+
 def schedule_saving(
     iterations: Sequence[int], turn: int, default: float, middle: float, best: NDArray[np.float64]
 ) -> NDArray[np.float64]:

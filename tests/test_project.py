@@ -247,6 +247,16 @@ def test_committed_study_of_gsos_is_whole():
     assert (frame.n_test <= size["n_train"]).all() and (frame.image_size <= size["image_size"]).all()
 
 
+def test_unfinished_rounds_of_gsos_can_be_taken_up():
+    """They begin at the beginning, end before the end, and are not among the whole ones."""
+    key, frame = ["study", "dataset", "strategy", "round"], records.load(DATA / "records" / "gsos" / "unfinished")
+    assert not frame.duplicated(records.KEY).any()
+    for _, rows in frame.groupby(key):
+        assert rows.iteration.tolist() == list(range(len(rows))) and len(rows) < 100
+    whole = records.load(DATA / "records" / "gsos")[key].drop_duplicates()
+    assert whole.merge(frame[key].drop_duplicates()).empty
+
+
 def check_hgd_reports(frame, size):
     """Each experiment is whole: its reports follow one another until the budget is spent; rates and networks fit."""
     assert not frame.duplicated(experiments.KEY).any() and set(frame.study) == {size["study"]}

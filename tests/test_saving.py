@@ -41,6 +41,13 @@ def test_cost_and_change_are_those_of_table_4(frame):
     assert row.time_low == pytest.approx(100 * (1 - whole.time_reduction_high))
 
 
+def test_what_intervals_show():
+    ends = {"time_low": [40, 90, 101], "time_high": [99, 101, 120]}
+    ends |= {"change_low": [-3, 1, -1], "change_high": [-1, 2, 1]}
+    shown = saving.shown_differences(pd.DataFrame(ends, index=["a", "b", "c"]))
+    assert shown == {"faster": ["a"], "slower": ["c"], "more accurate": ["b"], "less accurate": ["a"]}
+
+
 def test_a_saving_is_taken_apart_on_common_rounds(frame):
     parts = saving.decompose(frame, "gsos", "epoch schedule", "simultaneous", n_resamples=200)
     assert parts.saving.tolist() == pytest.approx([1 - 18 / 34, 1 - 20 / 34, 2 / 34])

@@ -77,7 +77,9 @@ def test_one_worker_and_what_is_committed(digits, uninterrupted, tmp_path):
         | (uninterrupted.strategy == "simultaneous") & (uninterrupted["round"] == 1)
         | (uninterrupted.strategy == "epoch schedule") & (uninterrupted.iteration == 4)
     )
-    records.export(uninterrupted[some], tmp_path / "gsos.parquet")
+    whole = uninterrupted.strategy == "simultaneous"
+    records.export(uninterrupted[some & whole], tmp_path / "gsos.parquet")
+    records.export(uninterrupted[some & ~whole], tmp_path / "unfinished" / "gsos.parquet")
     store = tmp_path / "trials.journal"
     frame = run_strategies(NAMES, digits, rounds=[0, 1], store=store, workers=1, committed=tmp_path, **OPTIONS)
     assert_same(frame, uninterrupted)
