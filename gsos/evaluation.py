@@ -62,7 +62,7 @@ def carry_out(
 
     make_plan(rows, scratch): the plan, told the records that `store` (a journal file or an RDB URL) or the Parquet
     file or folder `committed` has of this study, dataset and seed, the folder's own folder "unfinished" included, which
-    is for rounds that are not whole; scratch is a folder for weights, None on Ray.
+    is for datasets that are not whole; scratch is a folder for weights, None on Ray.
     Trainings run in `workers` processes (default: one a core, or a CPU of the cluster of RAY_ADDRESS).
 
     Raises ValueError for a device that is not there or a store whose records of this study are of other images,
