@@ -5,7 +5,7 @@ In come reports (`experiments.COLUMNS`) of one study. An experiment's best accur
 epoch has ended. A report counts from when its epoch's training has ended, one that ends after the budget not at all.
 
 Two axes: "train_seconds", which ends at the budget, and "images" trained on, which no busy machine bends; it ends where
-the first of the compared experiments of a dataset ends. A share is a place on an axis, in parts of its end.
+the first of the compared experiments of a run ends. A share is a place on an axis, in parts of its end.
 """
 
 from collections.abc import Iterator, Mapping
@@ -64,30 +64,31 @@ def steps(frame: pd.DataFrame, against: str) -> dict[tuple, Steps]:
 
 
 def ends(frame: pd.DataFrame, against: str) -> pd.Series:
-    """Where an axis ends, by case and dataset. Raises ValueError where the experiments of one have several budgets."""
+    """Where an axis ends, by case, dataset and run. Raises ValueError where a dataset's experiments have several
+    budgets."""
     if against == "images":
-        return frame.groupby(RUN).images.max().groupby(PROBLEM).min()
+        return frame.groupby(RUN).images.max().groupby([*PROBLEM, "run"]).min()
     for problem, budgets in frame.groupby(PROBLEM).budget.unique().items():
         if len(budgets) > 1:
             there = ", ".join(f"{budget:g}" for budget in sorted(budgets))
             raise ValueError(f"experiments of {' on '.join(problem)} must have one budget, not {there} s")
-    return frame.groupby(PROBLEM).budget.first()
+    return frame.groupby([*PROBLEM, "run"]).budget.first()
 
 
 def best_at(frame: pd.DataFrame, against: str, shares: ArrayLike) -> pd.DataFrame:
     """The best accuracy so far of each experiment, a row each (index RUN), at shares of an axis, a column each."""
     found = steps(frame, against)
     end, shares = ends(frame, against), np.asarray(shares, dtype=float)
-    values = [step(end[key[:2]] * shares) for key, step in found.items()]
+    values = [step(end[*key[:2], key[-1]] * shares) for key, step in found.items()]
     return pd.DataFrame(values, pd.MultiIndex.from_tuples(found, names=RUN), shares)
 
 
 def over_time(frame: pd.DataFrame, against: str = "train_seconds", shares: ArrayLike = FINE) -> pd.DataFrame:
     """The best accuracy so far of each algorithm and variant, averaged over runs (HGD Fig 2-5, T3, T4).
 
-    Columns: case, dataset, algorithm, variant, share; at, the place on the axis; mean, and low and high, its 95 %
-    interval over runs (Student's t), NaN of one run; least and most, the worst and the best run; runs; paper, what T3
-    (T4) prints for the case at that share of 3,000 s, else NaN.
+    Columns: case, dataset, algorithm, variant, share; at, the place on the axis, mean over runs; mean, and low and
+    high, its 95 % interval over runs (Student's t), NaN of one run; least and most, the worst and the best run; runs;
+    paper, what T3 (T4) prints for the case at that share of 3,000 s, else NaN.
     """
     runs = best_at(frame, against, shares).rename_axis(columns="share").groupby([*UNIT, "variant"])
     mean, n = runs.mean(), runs.size()
@@ -95,7 +96,7 @@ def over_time(frame: pd.DataFrame, against: str = "train_seconds", shares: Array
     columns = {"mean": mean, "low": mean - half, "high": mean + half, "least": runs.min(), "most": runs.max()}
     table = pd.DataFrame({name: values.stack() for name, values in columns.items()})
     table = table.join(n.rename("runs")).reset_index()
-    end = table[PROBLEM].join(ends(frame, against).rename("end"), on=PROBLEM).end
+    end = table[PROBLEM].join(ends(frame, against).groupby(PROBLEM).mean().rename("end"), on=PROBLEM).end
     table.insert(table.columns.get_loc("mean"), "at", table.share * end)
     return table.merge(published_accuracies(), how="left", on=["case", "algorithm", "variant", "share"])
 
@@ -155,10 +156,11 @@ def compare_times(
     seed: int = 0,
 ) -> Compared:
     """The place on an axis at which a variant's best accuracy so far, mean over runs, reaches 0.9 of its reference's at
-    the end; the end where it never does. Resamples and errors as in `compare`."""
+    the end, which is that of the run that ends first; the end where it never does. Resamples, errors as in `compare`.
+    """
     reports = shared(frame, variant, reference)
     found, runs = _grid(reports, (variant, reference))
-    best, end = steps(reports, against), ends(reports, against)
+    best, end = steps(reports, against), ends(reports, against).groupby(PROBLEM).min()
     weights = _weights(len(found.problems), found.n_runs, n_resamples, seed)
     for name in (variant, reference):
         found.means[name] = np.empty((1 + n_resamples, len(found.problems), len(found.algorithms)))
@@ -282,13 +284,16 @@ def time_saved(
 def effort(frame: pd.DataFrame) -> pd.DataFrame:
     """What an experiment comes to, mean over runs; index case, dataset, algorithm, variant.
 
-    trials and epochs trained (of all models together), images trained on, seconds of training and by the clock,
-    seconds_per_epoch of training, and diverged, the share of epochs after which a model was not finite or had failed.
+    trials and epochs trained (of all models together), copies, the times that a model took over another's weights,
+    images trained on, seconds of training and by the clock, seconds_per_epoch of training, and diverged, the share of
+    epochs after which a model was not finite or had failed.
     """
-    counts = {"trials": ("trial", "nunique"), "epochs": ("report", "size"), "images": ("images", "max")}
-    counts |= {"train_seconds": ("train_seconds", "max"), "seconds": ("seconds", "max"), "diverged": ("lost", "mean")}
-    runs = frame.assign(lost=frame.state != "complete").groupby(RUN).agg(**counts)
-    runs.insert(5, "seconds_per_epoch", runs.train_seconds / runs.epochs)
+    counts = {"trials": ("trial", "nunique"), "epochs": ("report", "size"), "copies": ("copied", "sum")}
+    counts |= {"images": ("images", "max"), "train_seconds": ("train_seconds", "max"), "seconds": ("seconds", "max")}
+    counts |= {"diverged": ("lost", "mean")}
+    reports = frame.assign(lost=frame.state != "complete", copied=frame.copied_from >= 0)
+    runs = reports.groupby(RUN).agg(**counts)
+    runs.insert(6, "seconds_per_epoch", runs.train_seconds / runs.epochs)
     return runs.groupby([*UNIT, "variant"]).mean()
 
 
@@ -310,7 +315,7 @@ def by_batch_size(frame: pd.DataFrame, bounds: Mapping[str, tuple[float, float]]
 
     bounds: lr and momentum -> their bounds. Index case, dataset, batch_size. Columns: n, HGD's reports; lr and momentum
     (medians); at_bound, the share of reports with one of them at a bound; slower, the median over networks of the
-    seconds that an epoch takes with HGD in parts of those with SGD fixed where HGD starts, NaN without these.
+    seconds that an epoch takes with HGD in parts of those with fixed SGD, NaN without these.
     """
     frame = frame.sort_values("report")
     seconds = frame.groupby(RUN).train_seconds.diff().fillna(frame.train_seconds)

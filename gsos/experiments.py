@@ -41,6 +41,7 @@ COLUMNS: list[Column] = [
     Column("lr", "float64", "", "learning rate at the epoch's end, searched, learnt or fixed", "hyperparameter"),
     Column("momentum", "float64", "", "momentum at the epoch's end, searched, learnt or fixed", "hyperparameter"),
     Column("state", "string", "", "complete, diverged (not finite: accuracy 0) or failed (an error)", "result"),
+    Column("loss", "float64", "nats", "mean cross-entropy of the epoch's batches; may not be finite", "result"),
     Column("validation_accuracy", "float64", "", "share of validation images, in [0, 1]", "result"),
     Column("multiply_adds", "int64", "", "multiply-adds of one image's forward pass", "result"),
     Column("images", "int64", "images", "trained on up to this report, all models together", "cost"),

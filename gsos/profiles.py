@@ -78,15 +78,15 @@ SIZES: dict[str, dict[str, tuple]] = {
         "algorithms": (_ALGORITHMS[:1], _ALGORITHMS, None, _ALGORITHMS, _ALGORITHMS),
         "variants": (_VARIANTS[:2], _VARIANTS, None, _MORE_VARIANTS, _MORE_VARIANTS),
         "n_runs": (1, 2, None, 4, 4),  # HGD's captions have 4, its text 5
-        "budget": (0.3, 2, None, 60, 3000),  # seconds of training of an experiment; HGD has 3000
-        "max_epochs": (3, 9, None, 27, 27),  # of a model, where the algorithm sets an end
-        "width_divisor": (8, 8, None, 8, 1),  # of HGD T2's layer widths
+        "budget": (0.3, 2, None, 75, 3000),  # seconds of training of an experiment; HGD has 3000
+        "max_epochs": (3, 9, None, 9, 27),  # of a model, where the algorithm sets an end
+        "width_divisor": (8, 8, None, 16, 1),  # of HGD T2's layer widths
         "n_train": (200, None, None, None, None),
         "n_epochs": (2, 10, None, 10, 10),  # of the CNN that the optimiser's forms are compared on
         "alphas": (_ALPHAS[1:3], _ALPHAS[1:4], None, _ALPHAS, _ALPHAS),  # HGD is started from each of these, with each
         "betas": (_BETAS[:3:2], _BETAS[:4:2], None, _BETAS, _BETAS),
         "etas": (_ETAS[:3:2], _ETAS[:3:2], None, _ETAS, _ETAS),
-        "n_networks": (2, 2, None, 8, 8),  # trained from each setting
+        "n_networks": (2, 2, None, 10, 10),  # trained from each setting
     },
     "07": {
         "study": ("beyond-smoke", "beyond-quick", "beyond", "beyond", "beyond-paper"),

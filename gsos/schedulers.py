@@ -23,9 +23,9 @@ from ray.tune.search.optuna import OptunaSearch
 from gsos.space import DEFAULTS, RATE_BOUNDS, SPACES, Config, Space, divide_widths, sample
 from gsos.trainable import CNN, NETWORK
 
-# What the paper leaves open (HGD 5). The first four are the best of benchmarks/hypergradient_settings.py.
-ALPHA_0, GAMMA_0 = 0.01, 0.9  # where a learnt lr and momentum start
-BETA, ETA = 1e-5, 1e-2  # their own learning rates
+# What the paper leaves open (HGD 5). The first two lines are the best of `studies.settings_records`.
+ALPHA_0, GAMMA_0, BETA, ETA = 0.03, 0.9, 1e-5, 1e-2  # where a learnt lr and momentum start, their own learning rates
+CONSTANTS = {"lr": 0.01, "momentum": 0.9}  # where they are fixed
 REDUCTION_FACTOR = 3  # of successive halving; the first rung is at one epoch
 BRACKETS = 3  # of AHB; with one it would be ASHA, which is the same class in Ray Tune
 POPULATION = 4  # models of PBT and PB2
@@ -38,13 +38,13 @@ POPULATION_BASED = ("pbt", "pb2")
 VARIANTS = {
     "sgd": "SGD, lr and momentum searched",
     "hgd": "HGD, lr and momentum learnt",
-    "fixed": "SGD, lr and momentum fixed where HGD starts",
+    "fixed": "SGD, lr and momentum fixed at the best constants",
     "sgd log": "SGD, lr searched log-uniformly (by PB2 at the start only)",
     "hgd reset": "HGD, a copied model starts again where HGD starts",
 }
 
 _REPORTS = "reports.parquet"
-_REPORTED = ("epoch", "validation_accuracy", "lr", "momentum", "state", *NETWORK, "multiply_adds")
+_REPORTED = ("epoch", "loss", "validation_accuracy", "lr", "momentum", "state", *NETWORK, "multiply_adds")
 _TOO_MANY = 20  # failures in a row
 _N_DRAWN = 1000  # configurations that all variants and algorithms have in common
 
@@ -52,10 +52,12 @@ _N_DRAWN = 1000  # configurations that all variants and algorithms have in commo
 def settings() -> pd.DataFrame:
     """What the paper leaves open, and what it is here: name -> value, meaning."""
     rows = {
-        "alpha_0": (ALPHA_0, "learning rate at the start, where it is learnt or fixed"),
-        "gamma_0": (GAMMA_0, "momentum at the start, where it is learnt or fixed"),
+        "alpha_0": (ALPHA_0, "learning rate at the start, where it is learnt"),
+        "gamma_0": (GAMMA_0, "momentum at the start, where it is learnt"),
         "beta": (BETA, "learning rate of the learning rate (Eq 6)"),
         "eta": (ETA, "learning rate of the momentum (Eq 9)"),
+        "fixed lr": (CONSTANTS["lr"], "learning rate, where it is fixed"),
+        "fixed momentum": (CONSTANTS["momentum"], "momentum, where it is fixed"),
         **{
             f"{end} {name}": (RATE_BOUNDS[name][i], "bound of what is learnt: the domain that is searched (T2)")
             for name in RATE_BOUNDS
@@ -184,9 +186,10 @@ def fixed(experiment: Experiment) -> Config:
     _, defaults = divide_widths(SPACES[experiment.case], DEFAULTS[experiment.case], experiment.width_divisor)
     if experiment.variant in ("sgd", "sgd log"):
         return defaults
-    start = defaults | {"lr": ALPHA_0, "momentum": GAMMA_0}
-    return start if experiment.variant == "fixed" else start | {
-        "optimizer": "hgd", "hyper_lr": BETA, "hyper_momentum_lr": ETA
+    if experiment.variant == "fixed":
+        return defaults | CONSTANTS
+    return defaults | {
+        "optimizer": "hgd", "lr": ALPHA_0, "momentum": GAMMA_0, "hyper_lr": BETA, "hyper_momentum_lr": ETA
     }  # fmt: skip
 
 
@@ -321,8 +324,8 @@ class Reports(tune.Stopper):
     genetic algorithm one that is trained. After an interruption a model goes on from its last checkpoint; what it then
     trains again is neither reported nor counted again.
 
-    Columns: trial (from 0, in the order of first reports), epoch (of its weights), validation_accuracy, lr and momentum
-    (at the epoch's end), state, copied_from (the trial whose weights it took over before this epoch, else -1),
+    Columns: trial (from 0, in the order of first reports), epoch (of its weights), loss, validation_accuracy, lr and
+    momentum (at the epoch's end), state, copied_from (the trial whose weights it took over before this epoch, else -1),
     batch_size, widths, multiply_adds (an image); and up to this report seconds (since the start, by the wall clock),
     train_seconds (of training alone) and images (trained on), all models together.
     """

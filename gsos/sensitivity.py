@@ -21,12 +21,14 @@ from gsos.space import DEFAULTS, RATE_BOUNDS, SPACES, divide_widths, sample
 from gsos.workers import default_workers, open_pools, run
 
 COLUMNS = {
+    "case": "the case study whose networks are trained (HGD T2)",
     "dataset": "name in `datasets`",
     "alpha_0": "learning rate at the start",
     "gamma_0": "momentum at the start",
     "beta": "learning rate of the learning rate (Eq 6); 0 keeps it",
     "eta": "learning rate of the momentum (Eq 9); 0 keeps it",
     "network": "number of the network, from 0; the same in every setting",
+    "batch_size": "images a step",
     "epoch": "passes over the training images; 0: untrained",
     "images": "trained on so far",
     "loss": "mean cross-entropy of the epoch's batches (nats)",
@@ -57,8 +59,10 @@ def run_settings(
 ) -> pd.DataFrame:
     """Networks of a case study (HGD T2) trained by HGD with every setting (`SETTING`): one row an epoch.
 
-    All settings train the same networks, with the same initial weights and order of images, on a CPU; beta = eta = 0
-    is SGD with a constant learning rate and momentum, which each alpha_0 and gamma_0 must have. Columns: COLUMNS.
+    All settings train the same networks, with the same initial weights and order of images, on a CPU. Their widths are
+    drawn, their batch sizes are the case's in turn, since these decide how many steps an epoch has to learn in.
+    beta = eta = 0 is SGD with a constant learning rate and momentum, which each alpha_0 and gamma_0 must have.
+    Columns: COLUMNS.
     store: a folder, where a finished setting is a Parquet file that is taken from when the same is asked for again.
     workers: processes; None: one a core. The rows do not depend on it.
 
@@ -74,8 +78,8 @@ def run_settings(
             raise ValueError(f"settings must have the constants {constants} beside {setting}")
     described = describe_images(images)
     common = {name: described[name] for name in ("n_train", "n_valid", "images_crc32")}
-    common |= {"dataset": images.name, "width_divisor": width_divisor}
-    of_all = repr((sorted(common.items()), case, n_networks, n_epochs, seed))
+    common |= {"dataset": images.name, "case": case, "width_divisor": width_divisor}
+    of_all = repr((sorted(common.items()), n_networks, n_epochs, seed))
     paths = {setting: Path(store) / f"{images.name}-{crc32((of_all + repr(setting)).encode()):08x}.parquet"
              for setting in settings}  # fmt: skip
     missing = [setting for setting in settings if not paths[setting].is_file()]
@@ -96,8 +100,8 @@ def run_settings(
 
 def _networks(case: str, width_divisor: int, n: int, seed: int) -> list[dict]:
     space, defaults = divide_widths(SPACES[case], DEFAULTS[case], width_divisor)
-    rng = np.random.default_rng(seed)
-    return [defaults | sample(space, rng) for _ in range(n)]
+    rng, sizes = np.random.default_rng(seed), space["batch_size"].choices
+    return [defaults | sample(space, rng) | {"batch_size": sizes[i % len(sizes)]} for i in range(n)]
 
 
 _shared: tuple  # images, networks, their seeds, epochs
@@ -118,7 +122,9 @@ def _train(setting: tuple[float, float, float, float]) -> pd.DataFrame:
     images, configs, seeds, n_epochs = _shared
     make = _optimizer(setting)
     curves = [
-        learning_curve(config, images, make, n_epochs=n_epochs, seed=seed).assign(network=i)
+        learning_curve(config, images, make, n_epochs=n_epochs, seed=seed).assign(
+            network=i, batch_size=config["batch_size"]
+        )
         for i, (config, seed) in enumerate(zip(configs, seeds, strict=True))
     ]
     frame = pd.concat(curves, ignore_index=True)
@@ -130,6 +136,13 @@ def accuracies(frame: pd.DataFrame) -> pd.DataFrame:
     """The validation accuracy after the last epoch: index SETTING, a column each network."""
     last = frame[frame.epoch == frame.epoch.max()]
     return last.set_index([*SETTING, "network"]).validation_accuracy.unstack()
+
+
+def mean_accuracies(frame: pd.DataFrame) -> pd.DataFrame:
+    """The validation accuracy, mean over networks and over the epochs trained: index SETTING, a column each case and
+    their mean."""
+    table = frame[frame.epoch > 0].groupby([*SETTING, "case"]).validation_accuracy.mean().unstack()
+    return table.assign(mean=table.mean(axis=1))
 
 
 def gains(frame: pd.DataFrame) -> pd.DataFrame:

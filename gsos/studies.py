@@ -166,8 +166,8 @@ def hgd_records(
     planned = [
         Experiment(case, dataset, algorithm, variant, run, size["budget"], size["max_epochs"], size["width_divisor"],
                    study_seed(seed, case, dataset, f"run {run}"))
+        for run in range(size["n_runs"])  # outermost: what there is early are whole runs
         for case, dataset in zip(size["cases"], size["datasets"], strict=True)
-        for run in range(size["n_runs"])
         for algorithm in size["algorithms"]
         for variant in size["variants"]
         if variant != "hgd reset" or algorithm in POPULATION_BASED  # in others nothing is copied
@@ -201,6 +201,32 @@ def sensitivity_records(
     how |= {"width_divisor": size["width_divisor"], "store": RUNS / profile / "sensitivity"}
     frame = run_settings(images, settings, **how)
     records.export(frame, RUNS / profile / "records" / "sensitivity.parquet")
+    return frame
+
+
+def settings_records(profile: str, *, seed: int = 0, workers: int | None = None) -> pd.DataFrame:
+    """What HGD's alpha_0, gamma_0, beta and eta, and the constants, were chosen on (`sensitivity.COLUMNS`): networks of
+    both case studies, one a batch size, on 1,500 images of Fashion-MNIST, which no result rests on.
+
+    "workstation" and "paper" train them (about an hour of a CPU), all others read data/records/sensitivity.
+    """
+    if profile not in ("workstation", "paper"):
+        return pd.read_parquet(DATA / "records" / "sensitivity" / "fashion_mnist.parquet")
+    from gsos.datasets import load
+    from gsos.schedulers import CASES
+    from gsos.sensitivity import run_settings
+
+    learning = [(0, 0), *product((1e-6, 1e-5, 1e-4), (1e-3, 1e-2, 1e-1))]
+    starts = product((0.003, 0.01, 0.03, 0.1), (0.8, 0.9, 0.95))
+    settings = [(*start, *rates) for start, rates in product(starts, learning)]
+    images = load("fashion_mnist", n_train=1500, valid_fraction=0.3, seed=seed)
+    how = {"n_epochs": 4, "width_divisor": 16, "seed": seed, "workers": workers, "store": RUNS / profile / "settings"}
+    frames = [
+        run_settings(images, settings, case=case, n_networks=len(SPACES[case]["batch_size"].choices), **how)
+        for case in CASES
+    ]
+    frame = pd.concat(frames, ignore_index=True)
+    records.export(frame, RUNS / profile / "records" / "settings.parquet")
     return frame
 
 

@@ -20,9 +20,9 @@ class CNN(tune.Trainable):
 
     A step reports validation_accuracy; what the model is (NETWORK, multiply_adds of an image); epoch, of its weights;
     copied_from, the trial that it has them from, if it took them over just before, else ""; and of the epoch
-    train_seconds (without evaluation), images (trained on), lr and momentum (at its end) and state: "complete",
-    "diverged" where a loss or a weight is not finite, or "failed" where PyTorch could not train (error says why):
-    accuracy is then 0.
+    train_seconds (without evaluation), images (trained on), loss (mean cross-entropy of its batches, nats), lr and
+    momentum (at its end) and state: "complete", "diverged" where a loss or a weight is not finite, or "failed" where
+    PyTorch could not train (error says why): accuracy is then 0.
     """
 
     def setup(self, config: dict, arrays: tuple, fixed: Mapping[str, object], seed: int, device: str, reset: bool):
@@ -57,7 +57,7 @@ class CNN(tune.Trainable):
     def step(self) -> dict:
         self._epoch += 1
         torch.manual_seed(epoch_seed(self._seed, self._epoch))
-        clock, accuracy, failure = Clock(self._device), 0.0, ""
+        clock, accuracy, loss, failure = Clock(self._device), 0.0, np.nan, ""
         try:
             with clock:
                 loss = train_epoch(
@@ -74,6 +74,7 @@ class CNN(tune.Trainable):
         copied_from, self._copied_from = self._copied_from, ""
         rates = {name: self._optimizer.param_groups[0][name] for name in ("lr", "momentum")}
         return rates | {
+            "loss": loss / -(-len(self._y) // self._config["batch_size"]),
             "validation_accuracy": accuracy,
             **{name: self._config[name] for name in NETWORK},
             "multiply_adds": multiply_adds(self._config, self._shape, self._n_classes),

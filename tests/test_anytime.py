@@ -25,8 +25,8 @@ def experiment(
     return pd.DataFrame(
         {
             "study": "t", "case": problem[0], "dataset": problem[1], "algorithm": algorithm, "variant": variant,
-            "run": run, "report": range(n), "trial": 0, "epoch": range(1, n + 1), "lr": 0.05, "momentum": 0.9,
-            "state": "complete", "validation_accuracy": np.array(accuracies, dtype=float),
+            "run": run, "report": range(n), "trial": 0, "copied_from": -1, "epoch": range(1, n + 1), "lr": 0.05,
+            "momentum": 0.9, "state": "complete", "validation_accuracy": np.array(accuracies, dtype=float),
             "images": np.arange(1, n + 1) * 100, "train_seconds": np.arange(1.0, n + 1) if seconds is None else seconds,
             "seconds": np.arange(1.0, n + 1) * 2, "budget": 6.0, "max_epochs": 9, "width_divisor": 8, "seed": 5,
             "n_classes": n_classes, "n_valid": 400, "batch_size": 16,
@@ -62,11 +62,11 @@ def best_by_loop(frame, key, against, place):
     return best
 
 
-def end_by_loop(frame, problem, against):
+def end_by_loop(frame, problem, run, against):
     if against == "train_seconds":
         return 6.0
-    of = frame[(frame.case == problem[0]) & (frame.dataset == problem[1])]
-    return min(max(run.images) for _, run in of.groupby(["algorithm", "variant", "run"]))
+    of = frame[(frame.case == problem[0]) & (frame.dataset == problem[1]) & (frame.run == run)]
+    return min(max(reports.images) for _, reports in of.groupby(["algorithm", "variant"]))
 
 
 def test_the_best_so_far_by_hand():
@@ -78,12 +78,16 @@ def test_the_best_so_far_by_hand():
     assert anytime.best_at(frame, "images", [0, 0.4, 0.6, 1]).iloc[0].tolist() == [0.1, 0.1, 0.5, 0.9]
 
 
-def test_images_end_where_the_first_experiment_of_a_dataset_ends():
-    longer, shorter = experiment([0.2, 0.3, 0.4, 0.9]), experiment([0.2, 0.6], run=1)
-    other = experiment([0.2] * 6 + [0.5], problem=("hgd-cifar100", "x"))
-    frame = together(longer, shorter, other)
-    assert anytime.ends(frame, "images").to_dict() == {DIGITS: 200, ("hgd-cifar100", "x"): 700}
-    assert anytime.best_at(frame, "images", [0.5, 1]).to_numpy().tolist() == [[0.2, 0.3], [0.2, 0.6], [0.2, 0.5]]
+def test_images_end_where_the_first_experiment_of_a_run_ends():
+    longer, shorter = experiment([0.2, 0.3, 0.4, 0.9]), experiment([0.2, 0.6], "sgd")
+    others = experiment([0.2] * 6 + [0.5], run=1), experiment([0.3] * 4, problem=("hgd-cifar100", "x"))
+    frame = together(longer, shorter, *others)
+    ends = {(*DIGITS, 0): 200, (*DIGITS, 1): 700, ("hgd-cifar100", "x", 0): 400}
+    assert anytime.ends(frame, "images").to_dict() == ends
+    best = anytime.best_at(frame, "images", [0.5, 1]).to_numpy().tolist()  # HGD's runs, SGD's, and the other dataset's
+    assert best == [[0.2, 0.3], [0.2, 0.5], [0.2, 0.6], [0.3, 0.3]]
+    places = anytime.over_time(frame, "images", [0.5, 1]).set_index(["dataset", "variant", "share"])["at"]
+    assert places["digits", "hgd"].tolist() == places["digits", "sgd"].tolist() == [225, 450]  # mean of two runs
 
 
 def test_reports_on_a_sixth_count_there_whatever_rounding_does():
@@ -102,10 +106,10 @@ def test_the_mean_over_runs_is_that_of_a_slow_loop(against):
     table = anytime.over_time(frame, against, [0, 0.2, 1 / 3, 1])
     assert len(table) == 2 * 2 * 2 * 4
     for row in table.itertuples():
-        place = row.share * end_by_loop(frame, (row.case, row.dataset), against)
+        places = [row.share * end_by_loop(frame, (row.case, row.dataset), run, against) for run in range(3)]
         key = row.case, row.dataset, row.algorithm, row.variant
-        of_runs = [best_by_loop(frame, (*key, run), against, place) for run in range(3)]
-        assert row.at == pytest.approx(place) and row.runs == 3
+        of_runs = [best_by_loop(frame, (*key, run), against, place) for run, place in enumerate(places)]
+        assert row.at == pytest.approx(np.mean(places)) and row.runs == 3
         low, high = stats.ttest_1samp(of_runs, 0).confidence_interval() if np.ptp(of_runs) else [of_runs[0]] * 2
         assert (row.mean, row.low, row.high) == pytest.approx((np.mean(of_runs), low, high)), row
         assert (row.least, row.most) == pytest.approx((min(of_runs), max(of_runs)))
@@ -256,7 +260,7 @@ def test_times_are_those_of_a_slow_loop(against):
     frame = random_frame(np.random.default_rng(2), n=2)
     found = anytime.compare_times(frame, "hgd", "sgd", against=against, n_resamples=50)
     for (i, problem), (j, algorithm) in product(enumerate(found.problems), enumerate(found.algorithms)):
-        end = end_by_loop(frame, problem, against)
+        end = min(end_by_loop(frame, problem, run, against) for run in range(2))
         unit = frame[(frame.dataset == problem[1]) & (frame.algorithm == algorithm)]
         places = [0.0, *sorted(place for place in unit[against] if place < end), end]
         times = {
@@ -278,11 +282,11 @@ def slow_times(frame, unit, draw, places, against):
 
 def test_effort_by_hand():
     first = experiment([0.1, 0.2, 0, 0.3], trial=[0, 0, 1, 2], state=["complete"] * 2 + ["diverged", "complete"])
-    second = experiment([0.1, 0.2], run=1)
+    second = experiment([0.1, 0.2], run=1, copied_from=[-1, 3])
     table = anytime.effort(together(first, second))
     assert table.index.tolist() == [(*DIGITS, "asha", "hgd")]
-    wanted = {"trials": 2, "epochs": 3, "images": 300, "train_seconds": 3, "seconds": 6, "seconds_per_epoch": 1,
-              "diverged": 0.125}  # fmt: skip
+    wanted = {"trials": 2, "epochs": 3, "copies": 0.5, "images": 300, "train_seconds": 3, "seconds": 6,
+              "seconds_per_epoch": 1, "diverged": 0.125}  # fmt: skip
     assert table.iloc[0].to_dict() == pytest.approx(wanted)
 
 

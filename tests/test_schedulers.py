@@ -17,6 +17,7 @@ from gsos.schedulers import (
     ALPHA_0,
     BETA,
     CASES,
+    CONSTANTS,
     ETA,
     GAMMA_0,
     POPULATION_BASED,
@@ -73,9 +74,10 @@ def test_what_is_not_searched_is_fixed():
     for experiment in experiments():
         common = fixed(experiment)
         assert common["optimizer"] == ("hgd" if experiment.variant in ("hgd", "hgd reset") else "sgd")
-        if experiment.variant not in SEARCHING:  # the fair control starts where HGD does
-            assert (common["lr"], common["momentum"]) == (ALPHA_0, GAMMA_0)
+        if experiment.variant == "fixed":  # the fair control
+            assert CONSTANTS.items() <= common.items()
         if common["optimizer"] == "hgd":
+            assert (common["lr"], common["momentum"]) == (ALPHA_0, GAMMA_0)
             assert (common["hyper_lr"], common["hyper_momentum_lr"]) == (BETA, ETA)
         config = common | first_configurations(experiment)[0]
         assert build_cnn(config | {"batch_size": 4}, (1, 8, 8), 10)[-1].out_features == 10  # nothing is missing
@@ -187,6 +189,7 @@ def test_hyperband_does_not_wait_for_models_that_ended_before_an_interruption():
 def test_settings_are_the_constants():
     table = settings()
     assert table.value.to_dict()["alpha_0"] == ALPHA_0
+    assert table.value.to_dict()["fixed lr"] == CONSTANTS["lr"]
     assert table.value.to_dict()["models at a time"] == 1
     assert table.meaning.str.len().min() > 10
 
@@ -236,7 +239,8 @@ class Experimenter:
     def report(self, trial, epoch, copied_from="", seconds=1.0, state="complete", accuracy=0.5):
         sizes = dict.fromkeys(SIZES, 4) | {"batch_size": 32, "multiply_adds": 10}
         result = sizes | {"epoch": epoch, "training_iteration": epoch, "copied_from": copied_from, "state": state}
-        result |= {"validation_accuracy": accuracy, "lr": 0.1, "momentum": 0.9, "images": 100, "error": "no memory"}
+        result |= {"loss": 1.0, "validation_accuracy": accuracy, "lr": 0.1, "momentum": 0.9, "images": 100}
+        result |= {"error": "no memory"}
         return self.reports(trial, result | {"train_seconds": seconds})
 
     def interrupt(self):

@@ -41,6 +41,12 @@ def test_every_setting_has_every_epoch_of_the_same_networks(frame):
     assert (constant.lr == constant.alpha_0).all() and (constant.momentum == constant.gamma_0).all()
     learnt = frame[(frame.epoch == 3) & (frame.beta > 0) & (frame.eta > 0)]
     assert (learnt.lr != learnt.alpha_0).all() and (learnt.momentum != 0.9).all()
+    assert set(frame.case) == {"hgd-cifar10"} and (frame.batch_size == frame.network.map({0: 4, 1: 8})).all()
+
+
+def test_batch_sizes_come_in_turn():
+    for case, sizes in (("hgd-cifar10", [4, 8, 16, 32, 64, 4]), ("hgd-cifar100", [32, 64, 128, 256, 32, 64])):
+        assert [config["batch_size"] for config in sensitivity._networks(case, 8, 6, seed=0)] == sizes
 
 
 def test_without_learning_it_is_sgd(frame, images):
@@ -64,7 +70,7 @@ def test_finished_settings_are_taken_up_again(frame, images, folder):
 def test_a_diverged_network_has_accuracy_0(images, monkeypatch):
     curve = pd.DataFrame({"epoch": [0, 1, 2], "loss": [np.nan, 2.0, np.inf], "validation_accuracy": [0.1, 0.3, 0.1]})
     monkeypatch.setattr(sensitivity, "learning_curve", lambda *_, **__: curve)
-    sensitivity._load(sensitivity.as_arrays(images), [{}], [0], 2)
+    sensitivity._load(sensitivity.as_arrays(images), [{"batch_size": 4}], [0], 2)
     assert sensitivity._train((0.1, 0.9, 0.0, 0.0)).validation_accuracy.tolist() == [0.1, 0.3, 0.0]
 
 

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from gsos import profiles, studies
+from gsos import datasets, profiles, sensitivity, studies
 from gsos.importance import assess
+from gsos.schedulers import CASES
 from gsos.space import ASSESSED, DEFAULTS, GROUPS
 
 FILTERS = [f"num_filters_{i}" for i in (1, 2, 3)]
@@ -62,3 +63,22 @@ def test_the_calibrated_groups_follow_from_the_committed_records():
     weights = assess(frame, ASSESSED, "calibrated").table.weight.drop("in_channel_num")
     order = weights.sort_values(ascending=False).index.tolist()
     assert GROUPS["calibrated"] == [order[:3], order[3:7], order[7:]]
+
+
+def test_settings_are_tried_as_the_committed_rows_say(tmp_path, monkeypatch):
+    """The same settings, networks and epochs; smaller profiles read the rows."""
+    asked = []
+
+    def run_settings(images, tried, *, case, n_networks, n_epochs, width_divisor, **_):
+        asked.append((tried, case, n_networks, n_epochs, width_divisor))
+        return pd.DataFrame({"case": [case]})
+
+    monkeypatch.setattr(studies, "RUNS", tmp_path)
+    monkeypatch.setattr(datasets, "load", lambda name, **options: (name, options))
+    monkeypatch.setattr(sensitivity, "run_settings", run_settings)
+    assert studies.settings_records("workstation").case.tolist() == list(CASES)
+    committed = studies.settings_records("quick")
+    for tried, case, *counts in asked:
+        rows = committed[committed.case == case]
+        assert set(map(tuple, rows[sensitivity.SETTING].to_numpy())) == set(tried) and len(set(tried)) == len(tried)
+        assert counts == [rows.network.nunique(), rows.epoch.max(), rows.width_divisor.iloc[0]]

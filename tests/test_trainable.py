@@ -80,13 +80,14 @@ def test_a_step_is_an_epoch_of_the_reference_training(build, digits, variant, co
         assert report["multiply_adds"] == reference.multiply_adds
     assert [report["epoch"] for report in reports] == [1, 2, 3]
     assert len({report["validation_accuracy"] for report in reports}) > 1  # it learns: the comparison says something
+    assert reports[-1]["loss"] < reports[0]["loss"] < 1.1 * np.log(10)  # nats; an untrained network guesses
 
 
 def test_a_report_is_complete(build):
     report = build(SGD_CONFIG).step()
     known = {"epoch": 1, "copied_from": "", "images": 150, "state": "complete", "error": ""} | SGD_CONFIG
     assert known.items() <= report.items()
-    assert set(report) == set(known) | {"validation_accuracy", "train_seconds", "multiply_adds"}
+    assert set(report) == set(known) | {"loss", "validation_accuracy", "train_seconds", "multiply_adds"}
     assert 0 < report["train_seconds"] < 60
 
 
@@ -202,6 +203,7 @@ def test_a_diverged_epoch_is_a_report(build):
     model = build(SGD_CONFIG | {"lr": 1e30})
     report = model.step()
     assert (report["state"], report["validation_accuracy"], report["epoch"]) == ("diverged", 0.0, 1)
+    assert not np.isfinite(report["loss"])
     assert model.step()["state"] == "diverged"  # of a population, it trains on until it copies
 
 
@@ -215,7 +217,7 @@ def test_an_error_of_pytorch_is_a_report_but_for_a_lost_device(build, monkeypatc
     model = build(SGD_CONFIG)
     monkeypatch.setattr(trainable, "train_epoch", fails("not enough memory"))
     report = model.step()
-    assert (report["state"], report["validation_accuracy"]) == ("failed", 0.0)
+    assert (report["state"], report["validation_accuracy"]) == ("failed", 0.0) and np.isnan(report["loss"])
     assert report["error"] == "RuntimeError: not enough memory"
     assert report["train_seconds"] >= 0 and report["images"] == 150
     monkeypatch.setattr(trainable, "train_epoch", fails("CUDA error: unspecified launch failure"))
