@@ -208,7 +208,7 @@ def settings_records(profile: str, *, seed: int = 0, workers: int | None = None)
     """What HGD's alpha_0, gamma_0, beta and eta, and the constants, were chosen on (`sensitivity.COLUMNS`): networks of
     both case studies, one a batch size, on 1,500 images of Fashion-MNIST, which no result rests on.
 
-    "workstation" and "paper" train them (about an hour of a CPU), all others read data/records/sensitivity.
+    "workstation" and "paper" train them (half an hour of a CPU), all others read data/records/sensitivity.
     """
     if profile not in ("workstation", "paper"):
         return pd.read_parquet(DATA / "records" / "sensitivity" / "fashion_mnist.parquet")
