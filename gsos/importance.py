@@ -73,7 +73,7 @@ def _correlation_ratio(X, p, is_categorical, n_neighbours, seed):
 
 def _fanova(effect: str) -> Callable:
     def judge(X, p, is_categorical, n_neighbours, seed):
-        found = fanova(X, p, is_categorical, seed=seed)
+        found = fanova(X, p, is_categorical, order=1, seed=seed)
         weight, spread = getattr(found, effect), getattr(found, f"{effect}_sd")
         remark = f"forest's R2 out of bag {found.r2:.2f}, sum of {effect} effects {weight.sum():.2f}"
         return {"weight": weight, "sd over trees": spread, "forest R2": np.full(len(weight), found.r2)}, remark

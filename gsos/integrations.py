@@ -397,7 +397,7 @@ def _estimated_groups(history: History) -> list[list[str]] | None:
     names = sorted(set.intersection(*(set(trial.params) for trial in trials)))
     try:
         X, is_categorical = _coordinates(trials, {name: trials[-1].distributions[name] for name in names})
-        weights = fanova(X, losses, is_categorical).total
+        weights = fanova(X, losses, is_categorical, order=1).total
     except ValueError:  # nothing can be told: losses that are all the same, no hyperparameter that all trials have
         return [names]
     return groups_of(dict(zip(names, weights.tolist(), strict=True)))

@@ -124,7 +124,7 @@ class EstimatedGSOS:
             X, losses = _rows(self._told, self._space)
             categorical = np.array([not is_ordered(d) for d in self._space.values()])
             try:
-                weights = fanova(X, losses, categorical).total
+                weights = fanova(X, losses, categorical, order=1).total
             except ValueError:  # nothing can be told
                 weights = np.ones(len(self._space))
             groups = groups_of(dict(zip(self._space, weights.tolist(), strict=True)))

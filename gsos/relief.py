@@ -89,7 +89,7 @@ def joint_importance(weights: ArrayLike) -> NDArray[np.float64]:
     """W[m & n] = exp(W_m + W_n) / exp(sum W), for every pair (HIA Eq 11). weights: (k,); returns (k, k).
 
     It holds nothing that the single weights do not: it is monotone in W_m + W_n. For interactions see
-    `calibrated.pair_effects` and `fanova.fanova_pairs`.
+    `calibrated.pair_effects` and `fanova.fanova`.
     """
     weights = np.asarray(weights, dtype=float)
     return np.exp(weights[:, None] + weights[None, :] - weights.sum())

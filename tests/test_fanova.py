@@ -270,6 +270,14 @@ def test_a_constant_column_has_no_effect():
     np.testing.assert_allclose([result.main[4], result.total[4], result.main_sd[4], *result.pairs[4]], 0, atol=1e-12)
 
 
+def test_pairs_can_be_left_out():
+    X, p, is_categorical = mixed_trials()
+    plain, found = (fanova(X, p, is_categorical, order=order) for order in (1, 2))
+    assert plain.pairs is None
+    for ours, theirs in zip(plain._replace(pairs=0), found._replace(pairs=0), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
 def test_a_single_column_is_enough():
     x = np.random.default_rng(0).random(100)
     result = fanova(x[:, None], x**2, [False])
@@ -293,6 +301,7 @@ GOOD = dict(X=mixed_trials(20)[0], p=mixed_trials(20)[1], is_categorical=[False,
         (dict(p=np.ones(20)), "p is the same in all 20 rows"),
         (dict(X=GOOD["X"][:7], p=GOOD["p"][:7]), "the number of rows of X must be at least 8, not 7"),
         (dict(n_trees=1), "n_trees must be at least 2, not 1"),
+        (dict(order=3), "order must be an integer in .1, 2., not 3"),
         (dict(X=np.ones((20, 4))), "no tree of the forest found anything in the 20 rows"),
     ],
 )
