@@ -79,7 +79,7 @@ def in_short(table: pd.DataFrame) -> str:
          _with_interval(claim, claim.unit), _with_records(claim))
         for name, claim in table.loc[list(HEADLINES)].iterrows()
     ]  # fmt: skip
-    titles = ("claim", "in words", "tested on", "paper", "ours", "verdict")
+    titles = ("claim", "in words", "tested on", "claimed", "ours", "verdict")
     return f"{_markdown(head, rows)}\n\n{_markdown(titles, told)}"
 
 
