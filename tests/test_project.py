@@ -236,25 +236,25 @@ def test_committed_quick_records_of_gsos_are_whole():
 
 
 def test_committed_study_of_gsos_is_whole():
-    """On the datasets that are there: all of the study's strategies, and all controls or none."""
-    frame = records.select(records.load(DATA / "records" / "gsos"), "gsos-workstation")
-    size = profiles.sizes("04", "workstation")
-    there = frame.groupby("dataset").strategy.unique().map(set)
-    assert set(there.index) <= set(size["datasets"]) and len(there) >= 2
-    controlled = there.index[there.map(lambda names: bool(names & set(size["controls"])))]
-    check_gsos_records(frame, {**size, "datasets": list(there.index), "control_datasets": list(controlled)})
+    size, frame = profiles.sizes("04", "workstation"), records.load(DATA / "records" / "gsos")
+    frame = records.select(frame, size["study"])
+    assert set(frame.dataset) == set(size["datasets"])
+    check_gsos_records(frame, size)
     assert (frame.n_train == size["n_train"]).all() and (frame.n_valid == size["n_valid"]).all()
     assert (frame.n_test <= size["n_train"]).all() and (frame.image_size <= size["image_size"]).all()
 
 
-def test_unfinished_datasets_of_gsos_can_be_taken_up():
-    """Their rounds begin at the beginning, and they are not among the whole ones."""
-    key, frame = ["study", "dataset"], records.load(DATA / "records" / "gsos" / "unfinished")
-    assert not frame.duplicated(records.KEY).any()
-    for _, rows in frame.groupby([*key, "strategy", "round"]):
-        assert rows.iteration.tolist() == list(range(len(rows))) and len(rows) <= 100
-    whole = records.load(DATA / "records" / "gsos")[key].drop_duplicates()
-    assert whole.merge(frame[key].drop_duplicates()).empty
+def test_committed_gsos_with_the_papers_epochs_is_whole():
+    """On the images and seeds of the study with divided epochs."""
+    size, frame = profiles.sizes("04", "workstation"), records.load(DATA / "records" / "gsos")
+    study = f"{size['study']}-unscaled"
+    undivided, names = records.select(frame, study), size["unscaled_datasets"]
+    here = {"study": study, "datasets": names, "strategies": ["gsos", "simultaneous"], "controls": []}
+    assert set(undivided.dataset) == set(names)
+    check_gsos_records(undivided, size | here | {"epoch_divisor": 1})
+    both = frame[frame.dataset.isin(names) & frame.study.isin([study, size["study"]])]
+    assert (both.groupby("dataset").images_crc32.nunique() == 1).all()
+    assert (both.groupby(["dataset", "round", "iteration"]).seed.nunique() == 1).all()
 
 
 def check_hgd_reports(frame, size):
