@@ -61,8 +61,7 @@ def carry_out(
     """The records of a plan on a dataset: those that are there already, and the rest, trained.
 
     make_plan(rows, scratch): the plan, told the records that `store` (a journal file or an RDB URL) or the Parquet
-    file or folder `committed` has of this study, dataset and seed, the folder's own folder "unfinished" included, which
-    is for datasets that are not whole; scratch is a folder for weights, None on Ray.
+    file or folder `committed` has of this study, dataset and seed; scratch is a folder for weights, None on Ray.
     Trainings run in `workers` processes (default: one a core, or a CPU of the cluster of RAY_ADDRESS).
 
     Raises ValueError for a device that is not there or a store whose records of this study are of other images,
@@ -132,9 +131,8 @@ def _done(
 ) -> list[dict]:
     """The records that this study has already, each once."""
     frames = [records.from_study(optuna_study)]
-    for place in () if committed is None else (Path(committed) / "unfinished", Path(committed)):
-        if place.exists():
-            frames.insert(0, records.load(place))
+    if committed is not None and Path(committed).exists():
+        frames.insert(0, records.load(committed))
     done, images = {}, describe_images(dataset)
     for frame in frames:
         own = (frame.study == study) & (frame.dataset == dataset.name) & (frame.seed == seed)

@@ -78,8 +78,8 @@ def test_one_worker_and_what_is_committed(digits, uninterrupted, tmp_path):
         | (uninterrupted.strategy == "epoch schedule") & (uninterrupted.iteration == 4)
     )
     whole = uninterrupted.strategy == "simultaneous"
-    records.export(uninterrupted[some & whole], tmp_path / "gsos.parquet")
-    records.export(uninterrupted[some & ~whole], tmp_path / "unfinished" / "gsos.parquet")
+    records.export(uninterrupted[some & whole], tmp_path / "whole.parquet")
+    records.export(uninterrupted[some & ~whole], tmp_path / "begun.parquet")
     store = tmp_path / "trials.journal"
     frame = run_strategies(NAMES, digits, rounds=[0, 1], store=store, workers=1, committed=tmp_path, **OPTIONS)
     assert_same(frame, uninterrupted)
