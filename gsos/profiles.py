@@ -78,7 +78,7 @@ SIZES: dict[str, dict[str, tuple]] = {
         "algorithms": (_ALGORITHMS[:1], _ALGORITHMS, None, _ALGORITHMS, _ALGORITHMS),
         "variants": (_VARIANTS[:2], _VARIANTS, None, _MORE_VARIANTS, _MORE_VARIANTS),
         "n_runs": (1, 2, None, 4, 4),  # HGD's captions have 4, its text 5
-        "budget": (0.3, 2, None, 150, 3000),  # seconds of training of an experiment; HGD has 3000
+        "budget": (0.3, 2, None, 75, 3000),  # seconds of training of an experiment; HGD has 3000
         "max_epochs": (3, 9, None, 9, 27),  # of a model, where the algorithm sets an end
         "width_divisor": (8, 8, None, 16, 1),  # of HGD T2's layer widths
         "n_train": (200, None, None, None, None),
