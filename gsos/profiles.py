@@ -72,7 +72,7 @@ SIZES: dict[str, dict[str, tuple]] = {
         "n_told": ((20, 40), (30, 100, 300, 1000), None, (30, 100, 300, 1000), (30, 100, 300, 1000)),
     },
     "06": {
-        "study": ("hgd-smoke", "hgd-quick", "hgd-quick", "hgd-workstation", "hgd-paper"),
+        "study": ("hgd-smoke", "hgd-quick", "hgd-workstation", "hgd-workstation", "hgd-paper"),
         "datasets": (_EMBEDDED[:1], _EMBEDDED[:1], None, ("cifar10", "cifar100"), ("cifar10", "cifar100")),
         "cases": (_HGD_CASES[1:], _HGD_CASES[:1], None, _HGD_CASES, _HGD_CASES),  # HGD T2's domains, of each dataset
         "algorithms": (_ALGORITHMS[:1], _ALGORITHMS, None, _ALGORITHMS, _ALGORITHMS),

@@ -288,6 +288,13 @@ def test_committed_quick_reports_of_hgd_are_whole():
     check_hgd_reports(experiments.load(DATA / "records" / "hgd" / "quick.parquet"), profiles.sizes("06", "quick"))
 
 
+def test_committed_reports_of_hgd_on_cifar_are_whole():
+    frame = experiments.load(DATA / "records" / "hgd" / "workstation.parquet")
+    check_hgd_reports(frame, profiles.sizes("06", "workstation"))
+    assert frame.groupby("dataset").images_crc32.nunique().max() == 1
+    assert (frame.groupby("dataset")[["n_train", "n_valid"]].first() == [4200, 1800]).all(axis=None)
+
+
 def test_published_tables_of_hia():
     amounts = published.table("hia_figure_2")
     assert amounts.amount.sum() == 11_150 and len(amounts) == 10
