@@ -56,11 +56,13 @@ def hgd_fig4_bars(
     for ax, rows in panels:
         for i, (name, label) in enumerate(variants.items()):
             bars = rows[rows.variant == name]
+            if bars.empty:  # its legend would have no colour
+                continue
             x = np.arange(len(bars)) + (i - (len(variants) - 1) / 2) * width
             error = {"yerr": [bars["mean"] - bars.low, bars.high - bars["mean"]], "ecolor": "0.25"}
             error |= {"error_kw": {"lw": 0.9}}
             ax.bar(x, bars["mean"], width, color=VARIANT_STYLE[name]["color"], label=label, **error)
-            label = "paper, on its own dataset and scale of time" if i == 0 else None
+            label = "paper, with its own images, networks and time" if i == 0 else None
             ax.plot(x, bars.paper, **_PAPER | {"ms": 4, "mew": 0.9}, label=label)
             ticks = [f"{at:.3g}" if at < 100 else f"{at:,.0f}" for at in bars["at"]]
             ax.set_xticks(range(len(bars)), ticks, fontsize=8, rotation=45)
@@ -93,10 +95,10 @@ def _grid(
 
 def _legend_above(figure: Figure) -> None:
     """One legend for all panels, the paper last."""
-    named = zip(*figure.axes[0].get_legend_handles_labels(), strict=True)
-    handles, labels = zip(*sorted(named, key=lambda pair: pair[1].startswith("paper")), strict=True)
-    ncols = int(figure.get_figwidth() // 2.4)
-    figure.legend(handles, labels, loc="outside upper center", ncols=ncols, fontsize=9)
+    named = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    labels = sorted(named, key=lambda label: label.startswith("paper"))
+    ncols = int(figure.get_figwidth() // 2.2)
+    figure.legend([named[label] for label in labels], labels, loc="outside upper center", ncols=ncols, fontsize=9)
 
 
 _MOMENTS = (

@@ -72,6 +72,11 @@ def test_bars_have_their_intervals_and_the_papers_values_on_them(curves):
     assert figure.axes[0].get_ylim() == (0, pytest.approx(1.2 * 0.77))  # the paper's values are seen
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels[:2] == ["learnt", "searched"] and labels[2].startswith("paper")
+    some = curves[(curves.algorithm != "asha") | (curves.variant != "sgd")]  # a variant that the first panel lacks
+    figure = figures_hgd.hgd_fig4_bars(some, ALGORITHMS, VARIANTS, "training (s)")
+    assert len(figure.axes[0].patches) == 2 and [text.get_text() for text in figure.legends[0].get_texts()] == labels
+    colours = [handle.get_facecolor() for handle in figure.legends[0].legend_handles[:2]]
+    assert colours == [figure.axes[1].patches[i].get_facecolor() for i in (0, 2)]
     millions = curves.assign(at=curves["at"] * 1e6)
     ax = figures_hgd.hgd_fig4_bars(millions, ALGORITHMS, VARIANTS, "images processed").axes[0]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["500,000", "3,000,000"]
